@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* What the sources of libofflay share; grouped by the .c file that has it. */
+#ifndef OFFLAY_PRIVATE_H
+#define OFFLAY_PRIVATE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "offlay.h"
+
+/* ------------------------------------------------------------------ sys.c */
+
+/* What the engine asks of an open file; a subset of fstat. */
+struct sys_file {
+	uint64_t dev;
+	uint64_t ino;
+	uint64_t size;
+	int64_t ctime_sec;
+	uint32_t ctime_nsec;
+	uint32_t mode;
+};
+
+/* What the engine asks of the filesystem below a file; of statfs. */
+struct sys_volume {
+	uint64_t fsid;
+	uint32_t type;	     /* f_type */
+	uint32_t block_size; /* f_bsize, 0 where it is not sensible */
+};
+
+/*
+ * The one seam for system calls that move data.  Each returns a count or 0,
+ * or a negative errno; EINTR is retried behind it.  Fault injection and
+ * counters stand in for it.
+ */
+struct sys_ops {
+	/* Shares [src_offset, +length); @length is never 0, which would mean
+	 * "to end of file". */
+	int (*clone)(void *ctx, int src_fd, uint64_t src_offset,
+		     uint64_t length, int dst_fd, uint64_t dst_offset);
+	ssize_t (*copy_range)(void *ctx, int src_fd, uint64_t src_offset,
+			      int dst_fd, uint64_t dst_offset, size_t length);
+	ssize_t (*pread)(void *ctx, int fd, void *buf, size_t size,
+			 uint64_t offset);
+	ssize_t (*pwrite)(void *ctx, int fd, const void *buf, size_t size,
+			  uint64_t offset);
+	/* Makes a hole; never changes the size. */
+	int (*punch)(void *ctx, int fd, uint64_t offset, uint64_t length);
+	/* Makes the file at least @size long, new bytes zero; never shrinks it
+	 * and never changes a byte, whatever others write meanwhile. */
+	int (*extend)(void *ctx, int fd, uint64_t size);
+	/* SEEK_DATA or SEEK_HOLE; moves the descriptor's own offset. */
+	int64_t (*seek)(void *ctx, int fd, uint64_t offset, int whence);
+	int (*stat)(void *ctx, int fd, struct sys_file *ret_file);
+	int (*volume)(void *ctx, int fd, struct sys_volume *ret_volume);
+	/* The open flags, O_APPEND among them. */
+	int (*open_flags)(void *ctx, int fd);
+	/* Monotonic time in nanoseconds. */
+	uint64_t (*now)(void *ctx);
+};
+
+extern const struct sys_ops sys_kernel_ops;
+
+/* ------------------------------------------------------------ copy_pair.c */
+
+/* Two superblocks, as well as they can be told apart from user space. */
+struct copy_pair_key {
+	uint64_t src_dev, src_fsid;
+	uint64_t dst_dev, dst_fsid;
+	uint32_t src_type, dst_type;
+};
+
+/*
+ * What is known of copying from one superblock to another.  An errno is set
+ * while the method is not worth trying.
+ */
+struct copy_pair {
+	struct copy_pair_key key;
+	uint32_t block; /* block size with which a clone worked, 0 unknown */
+	int clone_errno;
+	int offload_errno;
+	uint64_t clone_until, offload_until; /* when to try again */
+	uint64_t used; /* age, for replacement; 0 is a free slot */
+};
+
+#define COPY_PAIRS 64
+
+struct copy_pairs {
+	pthread_mutex_t lock; /* guards all below */
+	uint64_t clock;
+	struct copy_pair slots[COPY_PAIRS];
+};
+
+void copy_pair_look_up(struct copy_pairs *pairs,
+		       const struct copy_pair_key *key, uint64_t now,
+		       struct copy_pair *ret_pair);
+void copy_pair_cloned(struct copy_pairs *pairs, const struct copy_pair_key *key,
+		      uint32_t block);
+void copy_pair_declined(struct copy_pairs *pairs,
+			const struct copy_pair_key *key,
+			enum offlay_method method, int err, uint64_t now);
+
+/* ----------------------------------------------------------------- copy.c */
+
+#define COPY_FLAGS (OFFLAY_COPY_ZEROS_TO_HOLES | OFFLAY_COPY_CLONE_ONLY)
+
+struct offlay_engine {
+	const struct sys_ops *ops;
+	void *ctx; /* of ops */
+	struct copy_pairs pairs;
+};
+
+int copy_engine_new(const struct sys_ops *ops, void *ctx,
+		    struct offlay_engine **ret_engine);
+
+/* One call of offlay_copy_range(), from start to end in one thread. */
+struct copy_job {
+	struct offlay_engine *engine;
+	int src_fd, dst_fd;
+	uint64_t src_offset, dst_offset;
+	uint64_t length; /* of the range, within the source */
+	unsigned int methods;
+	unsigned int flags;
+	uint64_t budget;	  /* bytes that may still be moved by hand */
+	struct sys_file src, dst; /* as last looked at */
+	struct sys_volume src_volume, dst_volume;
+	struct copy_pair_key key;
+	struct copy_pair pair; /* a copy taken at the start */
+	struct offlay_result result;
+};
+
+/* Looks at both files again and shortens the range to the source's end. */
+int copy_look_again(struct copy_job *job);
+
+static inline uint64_t copy_min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Errnos (positive) that mean "try the next method". */
+bool copy_is_decline(int err);
+
+/*
+ * The methods.  Each returns 0 when the call is over (something was copied,
+ * or the source has ended), -EOPNOTSUPP when it declined, with the reason in
+ * the result, or another negative errno.
+ */
+int copy_clone(struct copy_job *job);
+int copy_range(struct copy_job *job);
+int copy_data(struct copy_job *job);
+
+/* ----------------------------------------------------------- copy_clone.c */
+
+/* How a range is cut for cloning; all lengths, in the order of the range. */
+struct copy_clone_plan {
+	uint64_t head;	 /* copied */
+	uint64_t middle; /* cloned; 0 where nothing can be */
+	uint64_t tail;	 /* copied */
+};
+
+/* Pure: @block is a power of two. */
+struct copy_clone_plan copy_clone_plan(uint64_t src_offset, uint64_t dst_offset,
+				       uint64_t length, uint64_t src_size,
+				       uint64_t dst_size, uint32_t block);
+
+/* ------------------------------------------------------------ copy_data.c */
+
+/*
+ * Moves the next @length bytes of the job's range.  Return: 0 with the job's
+ * result advanced, perhaps by less (then its stop or the budget says why, or
+ * the source ended), or a negative errno with nothing advanced.
+ */
+int copy_data_move(struct copy_job *job, uint64_t length);
+
+#endif
