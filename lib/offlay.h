@@ -36,15 +36,15 @@ enum offlay_side {
 #define OFFLAY_DENY_SPARSE     (1u << 0)
 #define OFFLAY_DENY_ENCRYPTED  (1u << 1)
 #define OFFLAY_DENY_COMPRESSED (1u << 2)
-#define OFFLAY_DENY_ALL                                                        \
+#define OFFLAY_DENY_ALL \
 	(OFFLAY_DENY_SPARSE | OFFLAY_DENY_ENCRYPTED | OFFLAY_DENY_COMPRESSED)
 
 /* How it is known that a file is sparse, encrypted or compressed. */
-#define OFFLAY_BY_HOLE   (1u << 0) /* SEEK_HOLE/SEEK_DATA found a hole */
-#define OFFLAY_BY_STATX  (1u << 1) /* a statx attribute */
-#define OFFLAY_BY_FLAGS  (1u << 2) /* FS_IOC_GETFLAGS */
+#define OFFLAY_BY_HOLE	 (1u << 0) /* SEEK_HOLE/SEEK_DATA found a hole */
+#define OFFLAY_BY_STATX	 (1u << 1) /* a statx attribute */
+#define OFFLAY_BY_FLAGS	 (1u << 2) /* FS_IOC_GETFLAGS */
 #define OFFLAY_BY_EXTENT (1u << 3) /* a FIEMAP extent */
-#define OFFLAY_BY_DOS    (1u << 4) /* user.DOSATTRIB or system.ntfs_attrib */
+#define OFFLAY_BY_DOS	 (1u << 4) /* user.DOSATTRIB or system.ntfs_attrib */
 
 /**
  * struct offlay_facts - what is known of one open file
@@ -56,36 +56,37 @@ enum offlay_side {
 struct offlay_facts {
 	uint64_t dev; /* st_dev of the file */
 	uint64_t ino;
-	uint64_t size; /* bytes */
+	uint64_t size;	 /* bytes */
 	uint64_t blocks; /* units of 512 bytes */
 	int64_t mtime_sec, ctime_sec;
 	uint32_t mtime_nsec, ctime_nsec;
-	uint32_t mode; /* st_mode */
-	uint32_t fs_type; /* statfs f_type */
-	uint32_t inode_flags; /* FS_*_FL where known, else 0 */
+	uint32_t mode;		 /* st_mode */
+	uint32_t fs_type;	 /* statfs f_type */
+	uint32_t inode_flags;	 /* FS_*_FL where known, else 0 */
 	uint32_t dos_attributes; /* FILE_ATTRIBUTE_*, 0 where none */
-	uint32_t sparse; /* OFFLAY_BY_* */
+	uint32_t sparse;	 /* OFFLAY_BY_* */
 	uint32_t encrypted;
 	uint32_t compressed;
-	uint64_t hole_offset, hole_length; /* first offending hole */
+	uint64_t hole_offset, hole_length;     /* first offending hole */
 	uint64_t extent_offset, extent_length; /* first compressed extent */
-	bool swap_file;
+	bool swap_file; /* not looked for by offlay_facts_gather() */
 };
 
 /**
  * offlay_facts_gather() - learn what decides whether a file may be offloaded
- * @fd: open file, owned by the caller; its offset does not stay put if it
- *	is shared, so SEEK_HOLE is asked on a descriptor that nobody reads by
- *	offset
+ * @fd: open file, owned by the caller, in any mode but O_PATH; its offset
+ *	moves (SEEK_HOLE), so pass one that nobody reads by offset
  * @side: which side of a copy the file is on
  * @deny: OFFLAY_DENY_*: kinds that matter; others cost nothing
  * @ret_facts: set on success
  *
  * Uses the fewest system calls that the answer needs and stops at the first
- * hit of each kind.
+ * hit of each kind.  Where data may be stored compressed, dirty data is written
+ * out first, as a clone would do.  An attribute that the filesystem does not
+ * have, or does not show to the caller, is absent and no error.
  *
- * Return: 0, or the errno of fstat/statx; an attribute that the filesystem
- * does not have is an absent attribute, not an error.
+ * Return: 0, or a negative errno: of statx or fstatfs, or one that means a
+ * broken file, such as -EIO; -ENOMEM.
  */
 OFFLAY_PUBLIC int offlay_facts_gather(int fd, enum offlay_side side,
 				      unsigned int deny,
@@ -99,13 +100,18 @@ enum offlay_reason {
 	OFFLAY_REASON_ENCRYPTED,
 	OFFLAY_REASON_COMPRESSED,
 	OFFLAY_REASON_NOT_REGULAR,
-	OFFLAY_REASON_IMMUTABLE, /* destination only */
+	OFFLAY_REASON_IMMUTABLE,   /* destination only */
 	OFFLAY_REASON_APPEND_ONLY, /* destination only */
 	OFFLAY_REASON_SWAP_FILE,
-	OFFLAY_REASON_CHECKSUMS, /* pair: nodatasum against datasum */
+	OFFLAY_REASON_CHECKSUMS,	/* pair: nodatasum against datasum */
 	OFFLAY_REASON_OTHER_FILESYSTEM, /* pair */
 	OFFLAY_REASON_COUNT
 };
+
+/* The reasons that a policy can take away; the others are the backing's. */
+#define OFFLAY_REASONS_POLICY                                         \
+	(1u << OFFLAY_REASON_SPARSE | 1u << OFFLAY_REASON_ENCRYPTED | \
+	 1u << OFFLAY_REASON_COMPRESSED)
 
 /**
  * struct offlay_verdict - every reason against one file on one side
@@ -117,6 +123,11 @@ struct offlay_verdict {
 
 /**
  * offlay_eligible() - judge one file; pure
+ * @facts: as gathered for @side
+ * @side: which side of a copy the file is on
+ * @deny: OFFLAY_DENY_*: which kinds count as reasons
+ *
+ * Return: every reason against the file, none if it is eligible.
  */
 OFFLAY_PUBLIC struct offlay_verdict
 offlay_eligible(const struct offlay_facts *facts, enum offlay_side side,
@@ -124,16 +135,28 @@ offlay_eligible(const struct offlay_facts *facts, enum offlay_side side,
 
 /**
  * offlay_eligible_pair() - reasons that only the two files together have
+ * @src, @dst: facts of either file
+ *
+ * Pure.  These forbid shared extents, not a copy by other means.  Two
+ * filesystems are named where they are certain: where st_dev tells subvolumes
+ * or layers apart, nothing is said, and the backing has to be tried.
+ *
+ * Return: the reasons, none if nothing speaks against the pair.
  */
 OFFLAY_PUBLIC struct offlay_verdict
 offlay_eligible_pair(const struct offlay_facts *src,
 		     const struct offlay_facts *dst);
 
-/** offlay_reason_name() - short stable name, such as "sparse" */
+/** offlay_reason_name() - short stable name, such as "sparse"; never NULL */
 OFFLAY_PUBLIC const char *offlay_reason_name(enum offlay_reason reason);
+
+#define OFFLAY_DESCRIBE_SIZE 96
 
 /**
  * offlay_reason_describe() - one clause that says why, with the numbers
+ * @reason: one that a verdict on @facts holds
+ * @facts: as they were judged
+ * @size: room in @buf; OFFLAY_DESCRIBE_SIZE is always enough
  * @buf: gets e.g. "hole of 4096 bytes at 8192"; always terminated
  */
 OFFLAY_PUBLIC void offlay_reason_describe(enum offlay_reason reason,
@@ -142,7 +165,11 @@ OFFLAY_PUBLIC void offlay_reason_describe(enum offlay_reason reason,
 
 /**
  * offlay_deny_parse() - read "sparse:encrypted:compressed", "none" or "all"
- * Return: 0, or -EINVAL with @ret_bad pointing at the word that is wrong.
+ * @text: words separated by colons or commas
+ * @ret_deny: set on success: OFFLAY_DENY_*
+ * @ret_bad: set on failure: into @text, at the word that is wrong
+ *
+ * Return: 0 or -EINVAL.
  */
 OFFLAY_PUBLIC int offlay_deny_parse(const char *text, unsigned int *ret_deny,
 				    const char **ret_bad);
@@ -152,11 +179,11 @@ OFFLAY_PUBLIC int offlay_deny_parse(const char *text, unsigned int *ret_deny,
 /* How bytes travelled; also the set of methods that a caller allows. */
 enum offlay_method {
 	OFFLAY_METHOD_NONE = 0,
-	OFFLAY_METHOD_CLONE = 1 << 0, /* extents are shared */
+	OFFLAY_METHOD_CLONE = 1 << 0,	/* extents are shared */
 	OFFLAY_METHOD_OFFLOAD = 1 << 1, /* the storage copied by itself */
-	OFFLAY_METHOD_DATA = 1 << 2, /* read and written here */
+	OFFLAY_METHOD_DATA = 1 << 2,	/* read and written here */
 };
-#define OFFLAY_METHOD_ALL                                                      \
+#define OFFLAY_METHOD_ALL \
 	(OFFLAY_METHOD_CLONE | OFFLAY_METHOD_OFFLOAD | OFFLAY_METHOD_DATA)
 
 /*
@@ -257,17 +284,25 @@ struct offlay_status {
 	const char *err_name;
 	const char *win32_name;
 	const char *ntstatus_name;
-	const char *why; /* when it comes */
+	const char *why;    /* when it comes */
 	const char *advice; /* what to do */
 };
 
+/**
+ * offlay_status_by_errno() - by positive errno; the plain meaning where several
+ * rows share it; NULL where none has it
+ */
+OFFLAY_PUBLIC const struct offlay_status *offlay_status_by_errno(int err);
 /** offlay_status_by_win32() - NULL where the code is not in the table */
 OFFLAY_PUBLIC const struct offlay_status *
 offlay_status_by_win32(uint32_t win32);
 /** offlay_status_by_ntstatus() - NULL where the code is not in the table */
 OFFLAY_PUBLIC const struct offlay_status *
 offlay_status_by_ntstatus(uint32_t ntstatus);
-/** offlay_status_by_name() - by any of the three names, case-insensitive */
+/**
+ * offlay_status_by_name() - by any of the three names, in any case, with or
+ * without ERROR_ or STATUS_; NULL where no row has it
+ */
 OFFLAY_PUBLIC const struct offlay_status *
 offlay_status_by_name(const char *name);
 /** offlay_status_at() - the table's rows in order, NULL past the end */
@@ -275,6 +310,9 @@ OFFLAY_PUBLIC const struct offlay_status *offlay_status_at(size_t index);
 /** offlay_status_refused() - the row for a refused file on one side (4442/3) */
 OFFLAY_PUBLIC const struct offlay_status *
 offlay_status_refused(enum offlay_side side);
+/** offlay_status_volume() - the row for a volume that cannot (4440/1) */
+OFFLAY_PUBLIC const struct offlay_status *
+offlay_status_volume(enum offlay_side side);
 /** offlay_errno_name() - "EOPNOTSUPP" for 95; "E?" where unknown */
 OFFLAY_PUBLIC const char *offlay_errno_name(int err);
 

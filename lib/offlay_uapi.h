@@ -21,8 +21,14 @@
  * @deny: out: OFFLAY_DENY_* of the mount
  * @refuse, @offload: out: OFFLAY_IOC_REFUSE_*, OFFLAY_IOC_OFFLOAD_*
  * @src_reasons, @dst_reasons: out: bits 1 << enum offlay_reason
- * @sparse..@dos_attributes: out: as struct offlay_facts, source side; the
- *	dst_ pair is the destination's offending hole
+ * @sparse, @dst_sparse: out: OFFLAY_BY_*, as source and as destination
+ * @encrypted, @compressed: out: OFFLAY_BY_*, for either side
+ * @inode_flags, @dos_attributes: out: FS_*_FL, FILE_ATTRIBUTE_*
+ * @fs_type, @mode: out: statfs f_type and st_mode of the backing's file
+ * @swap_file: out: 1 if it is in use as swap space
+ * @hole_offset, @hole_length: out: first hole of a sparse source
+ * @dst_hole_offset, @dst_hole_length: out: the same of a sparse destination
+ * @extent_offset, @extent_length: out: first compressed extent
  */
 struct offlay_ioc_explain {
 	__u32 version;
@@ -37,6 +43,10 @@ struct offlay_ioc_explain {
 	__u32 compressed;
 	__u32 inode_flags;
 	__u32 dos_attributes;
+	__u32 dst_sparse;
+	__u32 fs_type;
+	__u32 mode;
+	__u32 swap_file;
 	__u64 size;
 	__u64 hole_offset;
 	__u64 hole_length;
@@ -53,7 +63,6 @@ struct offlay_ioc_explain {
 #define OFFLAY_IOC_OFFLOAD_AUTO	  0
 #define OFFLAY_IOC_OFFLOAD_CLONE  1
 
-#define OFFLAY_IOC_EXPLAIN                                                     \
-	_IOWR(OFFLAY_IOC_MAGIC, 1, struct offlay_ioc_explain)
+#define OFFLAY_IOC_EXPLAIN _IOWR(OFFLAY_IOC_MAGIC, 1, struct offlay_ioc_explain)
 
 #endif

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "offlay.h"
 
@@ -173,5 +174,79 @@ struct copy_clone_plan copy_clone_plan(uint64_t src_offset, uint64_t dst_offset,
  * the source ended), or a negative errno with nothing advanced.
  */
 int copy_data_move(struct copy_job *job, uint64_t length);
+
+/* ---------------------------------------------------------------- facts.c */
+
+/*
+ * Keeping a verdict.  A verdict stays true while its file's stamp is equal to
+ * one taken before the facts were gathered, provided that
+ *  - a stamp taken after gathering was equal, too,
+ *  - the stamp is settled: a change within one tick of the clock may leave no
+ *    trace, so a file that changed just now is judged again, and
+ *  - nobody can write to the file without going through the keeper: a store
+ *    to a mapped page shows in ctime only when the page was clean.
+ * What leaves no trace at all is a tool that rearranges extents without
+ * changing data (btrfs defragment -c, deduplication).
+ *
+ * A copy made by the keeper changes the stamp of its own destination.  One
+ * that goes on where the last one ended is one copy to the caller, who fails
+ * on an error after some bytes: judge the destination at its first range only
+ * (FIEMAP_FLAG_SYNC would also write out every range that was just moved).
+ */
+struct facts_stamp {
+	uint64_t dev;
+	uint64_t ino;
+	uint64_t size;
+	uint64_t blocks;
+	int64_t mtime_sec, ctime_sec;
+	uint32_t mtime_nsec, ctime_nsec;
+};
+
+int facts_stamp_read(int fd, struct facts_stamp *ret_stamp);
+/* The stamp at the time when gathering began. */
+void facts_stamp_of(const struct offlay_facts *facts,
+		    struct facts_stamp *ret_stamp);
+bool facts_stamp_equal(const struct facts_stamp *a,
+		       const struct facts_stamp *b);
+/* @now: CLOCK_REALTIME_COARSE, taken before the stamp. */
+bool facts_stamp_is_settled(const struct facts_stamp *stamp,
+			    const struct timespec *now);
+
+/*
+ * Is the file in use as swap space?  Costs a few system calls, so gathering
+ * leaves it out; the backing says ETXTBSY in time.
+ */
+int facts_find_swap(int fd, bool *ret_is_swap);
+
+/* Errors (negative) of a probe that mean: no such thing on this file. */
+bool facts_is_absent(int err);
+
+/* ------------------------------------------------------------ facts_dos.c */
+
+#define FACTS_DOS_SPARSE     0x200u
+#define FACTS_DOS_COMPRESSED 0x800u
+#define FACTS_DOS_ENCRYPTED  0x4000u
+
+/* Of user.DOSATTRIB: bytes from outside.  Return: 0 or -EINVAL. */
+int facts_dos_parse(const void *value, size_t size, uint32_t *ret_attributes);
+int facts_dos_read(int fd, uint32_t fs_type, uint32_t *ret_attributes);
+
+/* -------------------------------------------------------- facts_extents.c */
+
+/* Adds evidence of compressed (or encrypted) extents to @facts. */
+int facts_extents_probe(int fd, struct offlay_facts *facts);
+
+/* -------------------------------------------------------- facts_explain.c */
+
+struct offlay_ioc_explain;
+
+/* Fills all but refuse and offload, which are the mount's. */
+void facts_explain_pack(const struct offlay_facts *src,
+			const struct offlay_facts *dst, unsigned int deny,
+			struct offlay_ioc_explain *ret_explain);
+/* What offlay_reason_describe() needs, for either side. */
+void facts_explain_unpack(const struct offlay_ioc_explain *explain,
+			  struct offlay_facts *ret_src,
+			  struct offlay_facts *ret_dst);
 
 #endif

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+/* What is known of an open file, learned with the fewest system calls. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "private.h"
+
+/*
+ * A kernel tick is 10 ms at most, and that is how far apart two changes can
+ * be while they carry one and the same ctime.  Twice that is on the safe side.
+ */
+#define SETTLED_NSEC 20000000
+/* Filesystems that keep whole seconds only (or two, FAT). */
+#define SETTLED_SEC 3
+
+bool facts_is_absent(int err)
+{
+	switch (err) {
+	case -ENOTTY:
+	case -EOPNOTSUPP:
+	case -EINVAL:
+	case -ENOSYS:
+	case -ENODATA:
+	case -EPERM:
+	case -EACCES:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* statx attribute, the flag that says the same, and what may be denied. */
+static const struct {
+	uint64_t attribute;
+	uint32_t flag;
+	unsigned int deny;
+} attributes[] = {
+	{ STATX_ATTR_IMMUTABLE, FS_IMMUTABLE_FL, 0 },
+	{ STATX_ATTR_APPEND, FS_APPEND_FL, 0 },
+	{ STATX_ATTR_ENCRYPTED, FS_ENCRYPT_FL, OFFLAY_DENY_ENCRYPTED },
+	{ STATX_ATTR_COMPRESSED, FS_COMPR_FL, OFFLAY_DENY_COMPRESSED },
+};
+
+/* Notes evidence for every kind that @flags (FS_*_FL) show. */
+static void take_flags(struct offlay_facts *facts, uint32_t flags, uint32_t by)
+{
+	facts->inode_flags |= flags;
+	if (flags & FS_ENCRYPT_FL)
+		facts->encrypted |= by;
+	if (flags & FS_COMPR_FL)
+		facts->compressed |= by;
+}
+
+/*
+ * One statx; @ret_unknown gets the kinds (OFFLAY_DENY_*) about which this
+ * filesystem's statx says nothing.
+ */
+static int probe_statx(int fd, struct offlay_facts *facts,
+		       unsigned int *ret_unknown)
+{
+	struct statx stx;
+
+	*ret_unknown = 0;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) < 0)
+		return -errno;
+	facts->dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
+	facts->ino = stx.stx_ino;
+	facts->size = stx.stx_size;
+	facts->blocks = stx.stx_blocks;
+	facts->mtime_sec = stx.stx_mtime.tv_sec;
+	facts->mtime_nsec = stx.stx_mtime.tv_nsec;
+	facts->ctime_sec = stx.stx_ctime.tv_sec;
+	facts->ctime_nsec = stx.stx_ctime.tv_nsec;
+	facts->mode = stx.stx_mode;
+	for (size_t i = 0; i < sizeof(attributes) / sizeof(*attributes); i++) {
+		if (stx.stx_attributes & attributes[i].attribute)
+			take_flags(facts, attributes[i].flag, OFFLAY_BY_STATX);
+		else if (!(stx.stx_attributes_mask & attributes[i].attribute))
+			*ret_unknown |= attributes[i].deny;
+	}
+	return 0;
+}
+
+static int probe_fs_type(int fd, struct offlay_facts *facts)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return -errno;
+	facts->fs_type = (uint32_t)fs.f_type;
+	return 0;
+}
+
+static int probe_flags(int fd, struct offlay_facts *facts)
+{
+	/* Declared as a long, written as an int: room for either. */
+	unsigned int flags[2] = { 0 };
+	int err;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, flags) < 0) {
+		err = -errno;
+		return facts_is_absent(err) ? 0 : err;
+	}
+	take_flags(facts, flags[0], OFFLAY_BY_FLAGS);
+	return 0;
+}
+
+static int probe_dos(int fd, struct offlay_facts *facts)
+{
+	int err = facts_dos_read(fd, facts->fs_type, &facts->dos_attributes);
+
+	if (err < 0)
+		return err;
+	if (facts->dos_attributes & FACTS_DOS_SPARSE)
+		facts->sparse |= OFFLAY_BY_DOS;
+	if (facts->dos_attributes & FACTS_DOS_COMPRESSED)
+		facts->compressed |= OFFLAY_BY_DOS;
+	if (facts->dos_attributes & FACTS_DOS_ENCRYPTED)
+		facts->encrypted |= OFFLAY_BY_DOS;
+	return 0;
+}
+
+/* Return: the offset, @end where there is none before it, or an error. */
+static int64_t seek(int fd, uint64_t offset, int whence, uint64_t end)
+{
+	off_t found = lseek(fd, (off_t)offset, whence);
+	int err;
+
+	if (found >= 0)
+		return (uint64_t)found < end ? found : (int64_t)end;
+	err = -errno;
+	/* ENXIO: nothing of the kind up to the end, or shorter by now. */
+	if (err == -ENXIO || facts_is_absent(err))
+		return (int64_t)end;
+	return err;
+}
+
+/*
+ * A source is sparse when it has any hole, a destination only when data
+ * follows the hole: writers of offloaded data must give the file its size
+ * first, so a file without data, or with a hole at its end, is no such file.
+ */
+static int probe_holes(int fd, enum offlay_side side,
+		       struct offlay_facts *facts)
+{
+	int64_t hole, data;
+
+	hole = seek(fd, 0, SEEK_HOLE, facts->size);
+	if (hole < 0 || (uint64_t)hole == facts->size)
+		return hole < 0 ? (int)hole : 0;
+	data = seek(fd, (uint64_t)hole, SEEK_DATA, facts->size);
+	if (data < 0)
+		return (int)data;
+	if (side == OFFLAY_DESTINATION && (uint64_t)data == facts->size)
+		return 0;
+	facts->hole_offset = (uint64_t)hole;
+	facts->hole_length = (uint64_t)(data - hole);
+	facts->sparse |= OFFLAY_BY_HOLE;
+	return 0;
+}
+
+/* The kinds in @deny against which there is no evidence yet. */
+static unsigned int unproven(const struct offlay_facts *facts,
+			     unsigned int deny)
+{
+	if (facts->sparse)
+		deny &= ~OFFLAY_DENY_SPARSE;
+	if (facts->encrypted)
+		deny &= ~OFFLAY_DENY_ENCRYPTED;
+	if (facts->compressed)
+		deny &= ~OFFLAY_DENY_COMPRESSED;
+	return deny;
+}
+
+/* What a regular file's data and attributes say, the cheapest first. */
+static int probe_kinds(int fd, enum offlay_side side, unsigned int deny,
+		       unsigned int unknown, struct offlay_facts *facts)
+{
+	int err = 0;
+
+	/* On btrfs they also tell whether the data has checksums. */
+	if ((unproven(facts, deny) & unknown) ||
+	    facts->fs_type == BTRFS_SUPER_MAGIC)
+		err = probe_flags(fd, facts);
+	if (!err && unproven(facts, deny))
+		err = probe_dos(fd, facts);
+	/* An empty file has neither holes nor extents. */
+	if (!facts->size)
+		return err;
+	if (!err && (unproven(facts, deny) & OFFLAY_DENY_SPARSE))
+		err = probe_holes(fd, side, facts);
+	if (!err && (unproven(facts, deny) & OFFLAY_DENY_COMPRESSED))
+		err = facts_extents_probe(fd, facts);
+	return err;
+}
+
+int offlay_facts_gather(int fd, enum offlay_side side, unsigned int deny,
+			struct offlay_facts *ret_facts)
+{
+	struct offlay_facts facts = { 0 };
+	unsigned int unknown;
+	int err;
+
+	err = probe_statx(fd, &facts, &unknown);
+	if (!err)
+		err = probe_fs_type(fd, &facts);
+	if (!err && S_ISREG(facts.mode))
+		err = probe_kinds(fd, side, deny, unknown, &facts);
+	if (err)
+		return err;
+	*ret_facts = facts;
+	return 0;
+}
+
+int facts_stamp_read(int fd, struct facts_stamp *ret_stamp)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*ret_stamp = (struct facts_stamp){
+		.dev = st.st_dev,
+		.ino = st.st_ino,
+		.size = (uint64_t)st.st_size,
+		.blocks = (uint64_t)st.st_blocks,
+		.mtime_sec = st.st_mtim.tv_sec,
+		.ctime_sec = st.st_ctim.tv_sec,
+		.mtime_nsec = (uint32_t)st.st_mtim.tv_nsec,
+		.ctime_nsec = (uint32_t)st.st_ctim.tv_nsec,
+	};
+	return 0;
+}
+
+void facts_stamp_of(const struct offlay_facts *facts,
+		    struct facts_stamp *ret_stamp)
+{
+	*ret_stamp = (struct facts_stamp){
+		.dev = facts->dev,
+		.ino = facts->ino,
+		.size = facts->size,
+		.blocks = facts->blocks,
+		.mtime_sec = facts->mtime_sec,
+		.ctime_sec = facts->ctime_sec,
+		.mtime_nsec = facts->mtime_nsec,
+		.ctime_nsec = facts->ctime_nsec,
+	};
+}
+
+bool facts_stamp_equal(const struct facts_stamp *a, const struct facts_stamp *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+	       a->blocks == b->blocks && a->mtime_sec == b->mtime_sec &&
+	       a->mtime_nsec == b->mtime_nsec && a->ctime_sec == b->ctime_sec &&
+	       a->ctime_nsec == b->ctime_nsec;
+}
+
+bool facts_stamp_is_settled(const struct facts_stamp *stamp,
+			    const struct timespec *now)
+{
+	int64_t sec = now->tv_sec - stamp->ctime_sec;
+	int64_t nsec = now->tv_nsec - (int64_t)stamp->ctime_nsec;
+
+	/* Whole seconds: perhaps chance, perhaps all that is kept. */
+	if (!stamp->ctime_nsec)
+		return sec >= SETTLED_SEC;
+	/* A ctime far away overflows no product this way. */
+	if (sec > 1)
+		return true;
+	if (sec < 0)
+		return false;
+	return sec * 1000000000 + nsec > SETTLED_NSEC;
+}

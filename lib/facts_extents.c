@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+/* Finds a file's first compressed or encrypted extent. */
+#include <errno.h>
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "private.h"
+
+#define F2FS_MAGIC     0xF2F52010
+#define BCACHEFS_MAGIC 0xca451a4e
+#define EROFS_MAGIC    0xE0F5E1E2
+#define NTFS3_MAGIC    0x7366746e
+
+/* A small file has this many at most; then the long way begins. */
+#define FIRST_BATCH 4
+#define BATCH	    64
+#define SEARCH_SIZE 16384
+
+/* Elsewhere FIEMAP never shows compression, but costs time per extent. */
+static bool has_encoded_extents(uint32_t fs_type)
+{
+	switch (fs_type) {
+	case BTRFS_SUPER_MAGIC:
+	case F2FS_MAGIC:
+	case BCACHEFS_MAGIC:
+	case EROFS_MAGIC:
+	case NTFS3_MAGIC:
+	case OVERLAYFS_SUPER_MAGIC: /* answers for the file below */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void found_compressed(struct offlay_facts *facts, uint64_t offset,
+			     uint64_t length)
+{
+	facts->compressed |= OFFLAY_BY_EXTENT;
+	facts->extent_offset = offset;
+	facts->extent_length = length;
+}
+
+/* Return: whether the search is over. */
+static bool judge_extent(const struct fiemap_extent *extent,
+			 struct offlay_facts *facts)
+{
+	/* The kernel sets ENCODED together with DATA_ENCRYPTED. */
+	if (extent->fe_flags & FIEMAP_EXTENT_DATA_ENCRYPTED) {
+		facts->encrypted |= OFFLAY_BY_EXTENT;
+	} else if (extent->fe_flags & FIEMAP_EXTENT_ENCODED) {
+		found_compressed(facts, extent->fe_logical, extent->fe_length);
+		return true;
+	}
+	return extent->fe_flags & FIEMAP_EXTENT_LAST;
+}
+
+/*
+ * Looks at up to @batch extents from *@offset on, and moves it behind them;
+ * to UINT64_MAX when there is nothing more to look at.
+ */
+static int look_at_batch(int fd, unsigned int batch, uint32_t flags,
+			 uint64_t *offset, struct offlay_facts *facts)
+{
+	union {
+		struct fiemap map;
+		char room[sizeof(struct fiemap) +
+			  BATCH * sizeof(struct fiemap_extent)];
+	} buf;
+	const struct fiemap_extent *extent = buf.map.fm_extents;
+	uint64_t next = UINT64_MAX;
+	int err;
+
+	buf.map = (struct fiemap){
+		.fm_start = *offset,
+		.fm_length = facts->size - *offset,
+		.fm_flags = flags,
+		.fm_extent_count = batch,
+	};
+	if (ioctl(fd, FS_IOC_FIEMAP, &buf.map) < 0) {
+		err = -errno;
+		if (!facts_is_absent(err) && err != -EBADR)
+			return err;
+		*offset = UINT64_MAX;
+		return 0;
+	}
+	for (uint32_t i = 0; i < buf.map.fm_mapped_extents; i++, extent++) {
+		if (judge_extent(extent, facts)) {
+			next = UINT64_MAX;
+			break;
+		}
+		next = extent->fe_logical + extent->fe_length;
+	}
+	if (next <= *offset) /* never in circles, whatever we were told */
+		next = UINT64_MAX;
+	*offset = next;
+	return 0;
+}
+
+/*
+ * One page of btrfs' own extent items.  Moves *@offset behind them, to
+ * UINT64_MAX at the end.
+ */
+static int search_btrfs(int fd, struct btrfs_ioctl_search_args_v2 *args,
+			uint64_t *offset, struct offlay_facts *facts)
+{
+	const unsigned char *at = (const unsigned char *)args->buf;
+	struct btrfs_ioctl_search_header header;
+	struct btrfs_file_extent_item item;
+	uint64_t length;
+
+	args->key = (struct btrfs_ioctl_search_key){
+		.min_objectid = facts->ino,
+		.max_objectid = facts->ino,
+		.min_type = BTRFS_EXTENT_DATA_KEY,
+		.max_type = BTRFS_EXTENT_DATA_KEY,
+		.min_offset = *offset,
+		.max_offset = UINT64_MAX,
+		.max_transid = UINT64_MAX,
+		.nr_items = UINT32_MAX,
+	};
+	args->buf_size = SEARCH_SIZE;
+	if (ioctl(fd, BTRFS_IOC_TREE_SEARCH_V2, args) < 0)
+		return -errno;
+	*offset = UINT64_MAX;
+	for (uint32_t i = 0; i < args->key.nr_items; i++) {
+		memcpy(&header, at, sizeof(header));
+		at += sizeof(header);
+		memset(&item, 0, sizeof(item));
+		memcpy(&item, at,
+		       header.len < sizeof(item) ? header.len : sizeof(item));
+		at += header.len;
+		if (item.compression) {
+			length = item.type == BTRFS_FILE_EXTENT_INLINE
+					 ? item.ram_bytes
+					 : item.num_bytes;
+			found_compressed(facts, header.offset, le64toh(length));
+			*offset = UINT64_MAX;
+			return 0;
+		}
+		*offset = header.offset + 1;
+	}
+	return 0;
+}
+
+/*
+ * FIEMAP on btrfs asks of each extent whether it is shared, at 3 us apiece;
+ * the tree itself can be read in a twentieth of that, by root.
+ *
+ * Return: 0, -EPERM for an ordinary user, or another error.
+ */
+static int search_rest(int fd, uint64_t offset, struct offlay_facts *facts)
+{
+	struct btrfs_ioctl_search_args_v2 *args;
+	int err = 0;
+
+	args = malloc(sizeof(*args) + SEARCH_SIZE);
+	if (!args)
+		return -ENOMEM;
+	while (!err && offset < facts->size)
+		err = search_btrfs(fd, args, &offset, facts);
+	free(args);
+	return err;
+}
+
+int facts_extents_probe(int fd, struct offlay_facts *facts)
+{
+	uint64_t offset = 0;
+	int err;
+
+	if (!has_encoded_extents(facts->fs_type))
+		return 0;
+	/*
+	 * Data that is still dirty has no extent, or an old one, and will be
+	 * compressed when it is written out: so write it out first.  A clone
+	 * would do the same.
+	 */
+	err = look_at_batch(fd, FIRST_BATCH, FIEMAP_FLAG_SYNC, &offset, facts);
+	if (!err && offset < facts->size &&
+	    facts->fs_type == BTRFS_SUPER_MAGIC) {
+		err = search_rest(fd, offset, facts);
+		if (!err || !facts_is_absent(err))
+			return err;
+		err = 0;
+	}
+	while (!err && offset < facts->size)
+		err = look_at_batch(fd, BATCH, 0, &offset, facts);
+	return err;
+}
