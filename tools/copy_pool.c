@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+/* Threads that copy the names that the walk of a tree finds. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "copy.h"
+
+/* Fewer than two would not overlap anything; more fight over directories. */
+#define POOL_THREADS_MIN 2
+#define POOL_THREADS_MAX 4
+/* What the walk may be ahead by; bounds memory and open directories. */
+#define POOL_NAMES   4096
+#define POOL_BATCHES 64
+/* Directories with open descriptors, two each; far below RLIMIT_NOFILE. */
+#define POOL_DIRS 160
+
+/* Names of one directory, taken one by one. */
+struct copy_batch {
+	struct copy_batch *next;
+	struct copy_dir *dir; /* holds a reference */
+	struct copy_names names;
+	size_t taken;
+	unsigned int busy; /* threads that work on a name of it */
+};
+
+struct copy_pool {
+	struct copy_run *run;
+	pthread_mutex_t lock; /* guards all below, and copy_dir.batches */
+	pthread_cond_t work;  /* there are names, or is_closed */
+	pthread_cond_t room;  /* something was finished */
+	struct copy_batch *first, **last;
+	size_t queued_names, queued_batches;
+	unsigned int open_dirs;
+	bool is_closed;
+	unsigned int n_threads;
+	pthread_t threads[POOL_THREADS_MAX];
+};
+
+/* Waits for a name; NULL when there will be none. */
+static struct copy_batch *take(struct copy_pool *pool,
+			       struct copy_entry *ret_entry)
+{
+	struct copy_batch *batch;
+	const struct copy_name *name;
+
+	while (!pool->first && !pool->is_closed)
+		pthread_cond_wait(&pool->work, &pool->lock);
+	batch = pool->first;
+	if (!batch)
+		return NULL;
+	name = &batch->names.items[batch->taken++];
+	*ret_entry = (struct copy_entry){
+		.dir = batch->dir,
+		.src_name = batch->names.bytes + name->at,
+		.dst_name = batch->names.bytes + name->at,
+		.type = name->type,
+	};
+	batch->busy++;
+	pool->queued_names--;
+	if (batch->taken == batch->names.count) {
+		pool->first = batch->next;
+		if (!pool->first)
+			pool->last = &pool->first;
+		pool->queued_batches--;
+	}
+	pthread_cond_signal(&pool->room);
+	return batch;
+}
+
+/* The lock is dropped for what follows the last name of a batch. */
+static void put(struct copy_worker *worker, struct copy_pool *pool,
+		struct copy_batch *batch)
+{
+	if (--batch->busy || batch->taken < batch->names.count)
+		return;
+	batch->dir->batches--;
+	pthread_cond_signal(&pool->room);
+	pthread_mutex_unlock(&pool->lock);
+	copy_tree_unref(worker, batch->dir);
+	copy_names_done(&batch->names);
+	free(batch);
+	pthread_mutex_lock(&pool->lock);
+}
+
+static void *work(void *arg)
+{
+	struct copy_pool *pool = arg;
+	struct copy_worker worker = { .run = pool->run };
+	struct copy_batch *batch;
+	struct copy_entry entry;
+
+	pthread_mutex_lock(&pool->lock);
+	while ((batch = take(pool, &entry))) {
+		pthread_mutex_unlock(&pool->lock);
+		/* Interrupted, the rest of the queue is let go. */
+		if (!copy_interrupted())
+			copy_entry(&worker, &entry);
+		pthread_mutex_lock(&pool->lock);
+		put(&worker, pool, batch);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	copy_worker_done(&worker);
+	return NULL;
+}
+
+static unsigned int wanted_threads(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (cpus < POOL_THREADS_MIN)
+		return POOL_THREADS_MIN;
+	return cpus > POOL_THREADS_MAX ? POOL_THREADS_MAX : (unsigned int)cpus;
+}
+
+/**
+ * copy_pool_new() - start the threads
+ * @run: command
+ * @ret_pool: set on success
+ *
+ * Return: 0 or -errno.
+ */
+int copy_pool_new(struct copy_run *run, struct copy_pool **ret_pool)
+{
+	struct copy_pool *pool = calloc(1, sizeof(*pool));
+	unsigned int want = wanted_threads();
+	int err = 0;
+
+	if (!pool)
+		return -ENOMEM;
+	pool->run = run;
+	pool->last = &pool->first;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->work, NULL);
+	pthread_cond_init(&pool->room, NULL);
+	while (!err && pool->n_threads < want) {
+		err = pthread_create(&pool->threads[pool->n_threads], NULL,
+				     work, pool);
+		pool->n_threads += !err;
+	}
+	if (!pool->n_threads) {
+		copy_pool_free(pool);
+		return -err;
+	}
+	*ret_pool = pool;
+	return 0;
+}
+
+/**
+ * copy_pool_free() - wait until everything is copied, and end the threads
+ * @pool: pool, or NULL
+ */
+void copy_pool_free(struct copy_pool *pool)
+{
+	unsigned int i;
+
+	if (!pool)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	pool->is_closed = true;
+	pthread_cond_broadcast(&pool->work);
+	pthread_mutex_unlock(&pool->lock);
+	for (i = 0; i < pool->n_threads; i++)
+		pthread_join(pool->threads[i], NULL);
+	pthread_cond_destroy(&pool->room);
+	pthread_cond_destroy(&pool->work);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
+
+/**
+ * copy_pool_submit() - have names copied
+ * @dir: where they are; a reference is taken
+ * @names: taken over and emptied on success
+ *
+ * Waits while enough is queued.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int copy_pool_submit(struct copy_pool *pool, struct copy_dir *dir,
+		     struct copy_names *names)
+{
+	struct copy_batch *batch;
+
+	if (!names->count)
+		return 0;
+	batch = calloc(1, sizeof(*batch));
+	if (!batch)
+		return -ENOMEM;
+	copy_names_sort(names);
+	batch->dir = dir;
+	batch->names = *names;
+	*names = (struct copy_names){ 0 };
+	atomic_fetch_add(&dir->refs, 1);
+
+	pthread_mutex_lock(&pool->lock);
+	while (pool->queued_names >= POOL_NAMES ||
+	       pool->queued_batches >= POOL_BATCHES)
+		pthread_cond_wait(&pool->room, &pool->lock);
+	dir->batches++;
+	*pool->last = batch;
+	pool->last = &batch->next;
+	pool->queued_names += batch->names.count;
+	pool->queued_batches++;
+	pthread_cond_broadcast(&pool->work);
+	pthread_mutex_unlock(&pool->lock);
+	return 0;
+}
+
+/**
+ * copy_pool_settle() - wait until no name of a directory is worked on
+ */
+void copy_pool_settle(struct copy_pool *pool, const struct copy_dir *dir)
+{
+	pthread_mutex_lock(&pool->lock);
+	while (dir->batches)
+		pthread_cond_wait(&pool->room, &pool->lock);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+/**
+ * copy_pool_dir_opened() - one more directory has open descriptors
+ *
+ * Waits while there are too many that the walk has left already.  The walk
+ * itself keeps far fewer, so the wait ends.
+ */
+void copy_pool_dir_opened(struct copy_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	while (pool->open_dirs >= POOL_DIRS)
+		pthread_cond_wait(&pool->room, &pool->lock);
+	pool->open_dirs++;
+	pthread_mutex_unlock(&pool->lock);
+}
+
+/**
+ * copy_pool_dir_closed() - its descriptors are closed
+ */
+void copy_pool_dir_closed(struct copy_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	pool->open_dirs--;
+	pthread_cond_signal(&pool->room);
+	pthread_mutex_unlock(&pool->lock);
+}
