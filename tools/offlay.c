@@ -15,6 +15,7 @@ struct command {
 
 static const struct command commands[] = {
 	{ "copy", cmd_copy, "copy files and trees, sharing extents" },
+	{ "doctor", cmd_doctor, "say what this machine and directory allow" },
 
 };
 
