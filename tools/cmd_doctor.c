@@ -24,11 +24,6 @@ static void (*const examinations[])(struct doctor *doctor) = {
 
 static volatile sig_atomic_t stop_signal;
 
-bool doctor_interrupted(void)
-{
-	return stop_signal != 0;
-}
-
 static void on_signal(int number)
 {
 	stop_signal = number;
@@ -180,7 +175,7 @@ static int examine(struct doctor *doctor, bool is_json)
 
 	catch_signals();
 	for (i = 0; i < sizeof(examinations) / sizeof(examinations[0]); i++) {
-		if (doctor_interrupted()) {
+		if (stop_signal) {
 			signal(stop_signal, SIG_DFL);
 			raise(stop_signal);
 		}

@@ -42,7 +42,6 @@ void doctor_find(struct doctor *doctor, const char *name,
 /* The same for something that was tried; @err is 0 or a negative errno. */
 void doctor_find_tried(struct doctor *doctor, const char *name, int err,
 		       const char *advice);
-bool doctor_interrupted(void);
 
 /* doctor_system.c: the machine and this process. */
 void doctor_kernel(struct doctor *doctor);
@@ -53,7 +52,7 @@ void doctor_allow_other(struct doctor *doctor);
 void doctor_privileges(struct doctor *doctor);
 bool doctor_has_capability(unsigned int capability);
 
-/* doctor_fuse.c: what FUSE can do here, tried on mounts nobody else sees. */
+/* doctor_fuse.c: what FUSE can do here, tried on mounts that go away. */
 void doctor_fuse(struct doctor *doctor);
 
 /* doctor_mount.c: those mounts. */

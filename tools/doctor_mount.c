@@ -20,6 +20,7 @@
 #define MOUNT_MS  5000 /* for the daemon to mount */
 #define ANSWER_MS 1000 /* for the kernel's first request */
 #define READ_MS	  700  /* for a read that needs no daemon */
+#define END_MS	  2000 /* for the daemon to unmount */
 #define TICK_MS	  10
 #define CHILD_MS  10000 /* for all of it */
 
@@ -41,28 +42,26 @@ static int write_file(const char *path, const char *text)
 	return err;
 }
 
-/* Root needs a mount namespace; everybody else a user namespace, too. */
-static int enter_namespace(void)
+/* In a user namespace of its own, anybody may mount. */
+static int become_root_inside(void)
 {
 	unsigned int uid = geteuid(), gid = getegid();
 	char map[64];
 	int err;
 
-	if (unshare(CLONE_NEWNS)) {
-		if (errno != EPERM)
-			return -errno;
-		if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
-			return -errno;
-		snprintf(map, sizeof(map), "0 %u 1", uid);
-		err = write_file("/proc/self/uid_map", map);
-		if (err)
-			return err;
-		write_file("/proc/self/setgroups", "deny");
-		snprintf(map, sizeof(map), "0 %u 1", gid);
-		err = write_file("/proc/self/gid_map", map);
-		if (err)
-			return err;
-	}
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		return -errno;
+	snprintf(map, sizeof(map), "0 %u 1", uid);
+	err = write_file("/proc/self/uid_map", map);
+	if (err)
+		return err;
+	write_file("/proc/self/setgroups", "deny");
+	snprintf(map, sizeof(map), "0 %u 1", gid);
+	return write_file("/proc/self/gid_map", map);
+}
+
+static int hide_mounts(void)
+{
 	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ? -errno : 0;
 }
 
@@ -110,7 +109,8 @@ static pid_t start_daemon(const char *daemon, const char *source,
 
 	if (pid)
 		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* It unmounts then, which SIGKILL would not let it. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	dup2(stderr_fd, STDERR_FILENO);
 	execl(daemon, daemon, "-f", "-o", "profile=transparent", source, point,
 	      (char *)NULL);
@@ -172,6 +172,45 @@ static bool try_passthrough(pid_t daemon_pid, const char *point)
 	return is_read;
 }
 
+static bool has_ended(pid_t pid, int limit_ms)
+{
+	int waited;
+
+	for (waited = 0; waited < limit_ms; waited += TICK_MS) {
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			return true;
+		sleep_tick();
+	}
+	return false;
+}
+
+/* The mount of a user is undone by a helper that is set-user-ID root. */
+static void unmount(const char *point)
+{
+	pid_t pid;
+
+	if (!umount2(point, MNT_DETACH) || errno != EPERM)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		execlp("fusermount3", "fusermount3", "-uzq", point,
+		       (char *)NULL);
+		_exit(127);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+}
+
+static void stop_daemon(pid_t pid, const char *point)
+{
+	kill(pid, SIGTERM);
+	if (has_ended(pid, END_MS))
+		return;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	unmount(point);
+}
+
 static int try_daemon(const char *daemon, const char *source, const char *point,
 		      struct doctor_mounts *mounts)
 {
@@ -180,17 +219,16 @@ static int try_daemon(const char *daemon, const char *source, const char *point,
 	ssize_t size;
 	pid_t pid;
 
+	if (!*daemon)
+		return -ENOENT;
 	if (stat(point, &before) || pipe2(fds, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
 	pid = start_daemon(daemon, source, point, fds[1]);
 	err = pid < 0 ? -errno : wait_mounted(pid, point, before.st_dev);
 	if (!err)
 		mounts->has_passthrough = try_passthrough(pid, point);
-	if (pid > 0 && err != -ECHILD) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
-	umount2(point, MNT_DETACH);
+	if (pid > 0 && err != -ECHILD)
+		stop_daemon(pid, point);
 	size = read(fds[0], mounts->daemon_said,
 		    sizeof(mounts->daemon_said) - 1);
 	mounts->daemon_said[size > 0 ? size : 0] = '\0';
@@ -200,6 +238,11 @@ static int try_daemon(const char *daemon, const char *source, const char *point,
 	return err;
 }
 
+/*
+ * Root does all of it unseen.  Everybody else mounts for real, in a directory
+ * that is theirs alone: inside a user namespace fusermount3 has no power, and
+ * what the daemon may do there says nothing about outside.
+ */
 static void run_child(const char *daemon, const char *source, const char *point,
 		      int result_fd)
 {
@@ -209,25 +252,32 @@ static void run_child(const char *daemon, const char *source, const char *point,
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGHUP, SIG_DFL);
+	/* A Ctrl-C is for the parent, which waits for us. */
+	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	err = enter_namespace();
-	mounts.init_error = err ? err : ask_kernel(point, &mounts);
-	mounts.mount_error = err;
-	if (!err)
+	if (!unshare(CLONE_NEWNS)) {
+		err = hide_mounts();
+		mounts.init_error = err ? err : ask_kernel(point, &mounts);
 		mounts.mount_error =
-			*daemon ? try_daemon(daemon, source, point, &mounts)
-				: -ENOENT;
+			err ? err : try_daemon(daemon, source, point, &mounts);
+	} else {
+		mounts.mount_error = try_daemon(daemon, source, point, &mounts);
+		err = become_root_inside();
+		if (!err)
+			err = hide_mounts();
+		mounts.init_error = err ? err : ask_kernel(point, &mounts);
+	}
 	_exit(write(result_fd, &mounts, sizeof(mounts)) != sizeof(mounts));
 }
 
 /**
- * doctor_mount_try() - see what FUSE does here, unseen by everybody else
+ * doctor_mount_try() - see what FUSE does here
  * @daemon: path of offlayfs; empty to leave that part out
  * @source: directory to mount; holds a file "probe" that is not empty
  * @point: empty directory
  * @ret_mounts: set on success
  *
- * All mounts are in a namespace that ends with the child that makes them.
+ * All mounts are gone when it returns.
  *
  * Return: 0 or -errno.
  */
@@ -251,8 +301,7 @@ int doctor_mount_try(const char *daemon, const char *source, const char *point,
 		return -EAGAIN;
 	}
 	pollfd = (struct pollfd){ .fd = fds[0], .events = POLLIN };
-	for (waited = 0; waited < CHILD_MS && !doctor_interrupted();
-	     waited += 100)
+	for (waited = 0; waited < CHILD_MS; waited += 100)
 		if (poll(&pollfd, 1, 100) == 1) {
 			size = read(fds[0], &mounts, sizeof(mounts));
 			break;
