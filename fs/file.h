@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside of open files: op_file.c, op_io.c, backing.c, op_copy.c, verdict.c. */
+#ifndef OFFLAY_FILE_H
+#define OFFLAY_FILE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs.h"
+#include "private.h"
+
+/*
+ * Who drops suid and sgid of a file that is written to (HANDLE_KILLPRIV_V2)
+ *  - Writes that come here say whether the caller lacks CAP_FSETID, and then
+ *    they are done without it: the backing's filesystem drops the bits.  So
+ *    are truncation, allocation and copies of callers other than root.
+ *  - Passthrough writes have the capabilities of whoever attached the backing
+ *    file: attached without CAP_FSETID, they drop the bits always.  A caller
+ *    with it would have kept them: so where the bits are set at open(2) a
+ *    handle for writing is direct.
+ *  - The kernel is not told: inode_attr_timeout().
+ * File capabilities are dropped by the backing on every write, whoever writes.
+ */
+
+/*
+ * How the kernel reads and writes an inode.  All opens of one inode are of
+ * one mode until the last of them is released: the kernel answers open(2)
+ * with EIO where page cache and passthrough meet, or two backing ids.
+ */
+enum io_mode { IO_NONE, IO_CACHED, IO_PASSTHROUGH };
+
+/* A verdict that was reached, and what the file looked like then. */
+struct verdict_kept {
+	bool valid;
+	uint32_t reasons;
+	struct facts_stamp stamp;
+};
+
+/* What is known of an inode that was opened at least once. */
+struct inode_io {
+	pthread_mutex_t lock; /* guards all below but @local */
+	enum io_mode mode;
+	int backing_id; /* valid while mode is IO_PASSTHROUGH */
+	unsigned int opens;
+	unsigned int writers; /* opens that may write behind our back */
+	uint64_t changes; /* counted by file_changed() */
+	struct verdict_kept *kept; /* one a side (enum offlay_side), or NULL */
+	bool local; /* the backing has no errors to say at close(2) */
+};
+
+/* One copy that goes on over several requests. */
+struct copy_trail {
+	const struct inode *src; /* NULL: none; only compared */
+	uint64_t src_next, dst_next; /* where the next range would begin */
+};
+
+/* Cached pages of the kernel that must go; guarded by struct page_dropper. */
+struct page_drop {
+	struct file *next;
+	uint64_t start, end;
+	bool queued;
+};
+
+/* What a handle of a regular file has beyond struct file. */
+struct file_io {
+	struct inode_io *inode;
+	enum io_mode mode; /* as inode->mode at open; does not change */
+	bool direct; /* reads and writes come here */
+	pid_t opener; /* the thread that is counted as reading, 0 for none */
+	atomic_int direct_fd; /* backing with O_DIRECT, -1 until needed */
+	pthread_mutex_t lock; /* guards @trail */
+	struct copy_trail trail; /* of the copy into this handle */
+	struct page_drop drop;
+};
+
+/*
+ * op_file.c: the one decision how a file is opened (design decision 4).
+ */
+
+struct open_case {
+	int flags; /* of the caller, O_* */
+	enum io_mode mode; /* of the inode */
+	bool sxid; /* the file has suid or sgid */
+	bool ineligible; /* could be refused on a side this handle can be on */
+	bool copy_coming; /* a copy loop may write this new file */
+	bool clone_only; /* any copy into it may be refused */
+	bool keep_cache; /* cached pages outlive close and open */
+	bool local; /* see struct inode_io */
+};
+
+struct open_mode {
+	bool direct; /* the daemon sees each read and write */
+	bool keep_cache;
+	bool noflush;
+};
+
+/* Pure. */
+struct open_mode open_mode_choose(const struct open_case *open);
+
+/* backing.c: callers hold the inode's lock. */
+
+/* Makes @fd's file the one that the kernel reads and writes for @io. */
+int backing_attach(struct fs *fs, struct inode_io *io, int fd);
+void backing_detach(struct fs *fs, struct inode_io *io);
+
+/* op_io.c */
+
+/* The backing opened with O_DIRECT, made on demand; or a negative errno. */
+int file_direct_fd(struct file *file);
+
+/* pages.c */
+
+struct page_dropper;
+int page_dropper_new(struct fs *fs, struct page_dropper **ret_dropper);
+/* Makes the kernel forget what it has just been given of @file. */
+void page_drop(struct file *file, uint64_t offset, uint64_t length);
+/* Finishes what is to do; before the tables of files and inodes go away. */
+void page_dropper_stop(struct page_dropper *dropper);
+void page_dropper_free(struct page_dropper *dropper); /* takes NULL */
+
+/* op_copy.c: who reads files that could be the source of a copy loop. */
+
+void copy_reads_begin(struct fs *fs, pid_t tid);
+void copy_reads_end(struct fs *fs, pid_t tid);
+bool copy_is_coming(struct fs *fs, pid_t tid);
+
+struct refusal_table *copy_refusals(struct fs *fs);
+/* Counts a refusal that the caller sees as EINVAL. */
+void copy_count_invalid(struct fs *fs);
+struct page_dropper *copy_page_dropper(struct fs *fs);
+/* O_PATH of /proc, -1 where there is none. */
+int copy_proc_fd(struct fs *fs);
+
+/* verdict.c */
+
+/*
+ * Everything against @file on one side of a copy.  Costs a system call while
+ * the file stays as it is, a few when it has changed.
+ */
+int verdict_reach(struct file *file, enum offlay_side side,
+		  uint32_t *ret_reasons);
+/*
+ * The same at open(2), for the open mode: never makes the backing write
+ * anything out, and says true where that leaves a doubt.
+ */
+bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,
+		      enum offlay_side side);
+void verdict_log(struct file *file, enum offlay_side side, uint32_t reasons);
+
+#endif
