@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+/* Inodes as requests use them: looked up, pinned, opened, forgotten. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "inode.h"
+
+/* Remembers where a by-name inode is to be looked for; takes nothing. */
+static int set_place(struct inode_table *table, struct inode *inode,
+		     struct inode *parent, const char *name)
+{
+	struct inode *old = inode->parent;
+	char *copy;
+
+	if (inode->handle_size || !name || inode == table->root)
+		return 0;
+	if (old == parent && strcmp(inode->name, name) == 0)
+		return 0;
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	free(inode->name);
+	inode->name = copy;
+	parent->refs++;
+	inode->parent = parent;
+	if (old) {
+		old->refs--;
+		table_drop_if_unused(table, old);
+	}
+	return 0;
+}
+
+static void fill_entry(struct inode_table *table, const struct inode *inode,
+		       const struct found *found,
+		       struct fuse_entry_param *ret_entry)
+{
+	*ret_entry = (struct fuse_entry_param){
+		.ino = inode->id,
+		.generation = 1,
+		.attr_timeout = inode_attr_timeout(table->fs,
+						   found->stx.stx_mode),
+		.entry_timeout = table->fs->timeout,
+	};
+	resolve_show(table->resolver, found->mount, &found->stx,
+		     &ret_entry->attr);
+}
+
+/* Counts a lookup of what was found below @parent. */
+static int enter(struct fs *fs, const struct pin *parent, const char *name,
+		 struct found *found, struct fuse_entry_param *ret_entry,
+		 struct pin *ret_pin)
+{
+	struct inode_table *table = fs->inodes;
+	struct inode *inode = NULL;
+	int err;
+
+	pthread_mutex_lock(&table->lock);
+	err = table_insert(table, found, &inode);
+	if (!err)
+		err = set_place(table, inode, parent->inode, name);
+	if (err) {
+		if (inode)
+			table_drop_if_unused(table, inode);
+		pthread_mutex_unlock(&table->lock);
+		return err;
+	}
+	inode->nlookup++;
+	if (ret_pin) {
+		inode->refs++;
+		*ret_pin = (struct pin){ table, inode, -1, NULL };
+	}
+	if (inode->fd >= 0 && !inode->in_lru)
+		table_fd_idle(table, inode);
+	fill_entry(table, inode, found, ret_entry);
+	pthread_mutex_unlock(&table->lock);
+	return 0;
+}
+
+int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
+		 struct fuse_entry_param *ret_entry)
+{
+	struct found found;
+	int err;
+
+	err = resolve_name(fs->inodes->resolver, parent->inode, parent->fd,
+			   name, &found);
+	if (err)
+		return err;
+	err = enter(fs, parent, name, &found, ret_entry, NULL);
+	found_done(&found);
+	return err;
+}
+
+int inode_adopt(struct fs *fs, const struct pin *parent, const char *name,
+		int fd, struct fuse_entry_param *ret_entry, struct pin *ret_pin)
+{
+	struct found found;
+	int err;
+
+	err = resolve_fd(fs->inodes->resolver, fd, &found);
+	if (err)
+		return err;
+	err = enter(fs, parent, name, &found, ret_entry, ret_pin);
+	found_done(&found);
+	return err;
+}
+
+void inode_forget(struct fs *fs, fuse_ino_t nodeid, uint64_t nlookup)
+{
+	struct inode_table *table = fs->inodes;
+	struct inode *inode;
+
+	pthread_mutex_lock(&table->lock);
+	inode = table_find_id(table, nodeid);
+	if (inode && inode != table->root) {
+		inode->nlookup -= nlookup < inode->nlookup ? nlookup
+							   : inode->nlookup;
+		table_drop_if_unused(table, inode);
+	}
+	pthread_mutex_unlock(&table->lock);
+}
+
+/* ----------------------------------------------------------------- pins */
+
+static int pin_locked(struct inode_table *table, struct inode *inode,
+		      struct pin *ret_pin);
+
+/* A new descriptor of @inode, opened without the lock; it has a reference. */
+static int reopen_by_name(struct inode_table *table, struct inode *inode)
+{
+	struct inode *parent = inode->parent;
+	struct pin pin;
+	char *name;
+	int fd;
+
+	if (!parent)
+		return -ESTALE;
+	name = strdup(inode->name);
+	if (!name)
+		return -ENOMEM;
+	fd = pin_locked(table, parent, &pin);
+	if (fd < 0) {
+		free(name);
+		return fd;
+	}
+	pthread_mutex_unlock(&table->lock);
+	fd = resolve_again(table->resolver, inode, pin.inode, pin.fd, name);
+	inode_unpin(&pin);
+	free(name);
+	pthread_mutex_lock(&table->lock);
+	return fd;
+}
+
+static int reopen(struct inode_table *table, struct inode *inode)
+{
+	int fd;
+
+	if (!inode->handle_size)
+		return reopen_by_name(table, inode);
+	pthread_mutex_unlock(&table->lock);
+	fd = resolve_handle(inode);
+	pthread_mutex_lock(&table->lock);
+	return fd;
+}
+
+/*
+ * Called and left with the lock held, which may be given up in between; the
+ * caller's hold on @inode (a reference or a kernel lookup) keeps it.
+ */
+static int pin_locked(struct inode_table *table, struct inode *inode,
+		      struct pin *ret_pin)
+{
+	struct pin pin = { table, inode, -1, NULL };
+	int fd;
+
+	inode->refs++;
+	if (inode->fd < 0 && !inode->files) {
+		fd = reopen(table, inode);
+		if (fd == -EMFILE && table->n_idle) {
+			table_fd_shrink(table, 0);
+			fd = reopen(table, inode);
+		}
+		if (fd >= 0 && inode->fd < 0)
+			inode->fd = fd;
+		else if (fd >= 0)
+			close(fd);
+		if (fd < 0 && inode->fd < 0 && !inode->files) {
+			inode->refs--;
+			table_drop_if_unused(table, inode);
+			return fd;
+		}
+	}
+	if (inode->fd >= 0) {
+		table_fd_busy(table, inode);
+		inode->pins++;
+		pin.fd = inode->fd;
+	} else {
+		pin.lender = inode->files;
+		atomic_fetch_add(&pin.lender->refs, 1);
+		pin.fd = pin.lender->fd;
+	}
+	*ret_pin = pin;
+	return 0;
+}
+
+int inode_pin(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin)
+{
+	struct inode_table *table = fs->inodes;
+	struct inode *inode;
+	int err = -ESTALE;
+
+	pthread_mutex_lock(&table->lock);
+	inode = table_find_id(table, nodeid);
+	if (inode)
+		err = pin_locked(table, inode, ret_pin);
+	pthread_mutex_unlock(&table->lock);
+	return err;
+}
+
+void inode_unpin(struct pin *pin)
+{
+	struct inode_table *table = pin->table;
+	struct inode *inode = pin->inode;
+
+	if (!inode)
+		return;
+	if (pin->lender)
+		handle_put(pin->lender);
+	pthread_mutex_lock(&table->lock);
+	if (!pin->lender && pin->fd >= 0) {
+		inode->pins--;
+		table_fd_idle(table, inode);
+	}
+	inode->refs--;
+	table_drop_if_unused(table, inode);
+	pthread_mutex_unlock(&table->lock);
+	*pin = PIN_NONE;
+}
+
+/* ---------------------------------------------- what becomes of a name */
+
+/* A descriptor that outlives the name, for an inode that has none. */
+static void hold(struct inode_table *table, struct inode *inode)
+{
+	struct pin pin;
+
+	if (inode->sticky || table->n_sticky >= table->fds_max / 4)
+		return;
+	if (pin_locked(table, inode, &pin))
+		return;
+	if (!pin.lender) {
+		inode->sticky = true;
+		table->n_sticky++;
+	}
+	pthread_mutex_unlock(&table->lock);
+	inode_unpin(&pin);
+	pthread_mutex_lock(&table->lock);
+}
+
+void inode_vanishing(struct fs *fs, const struct pin *parent, const char *name)
+{
+	struct inode_table *table = fs->inodes;
+	struct inode *inode;
+	struct found found;
+
+	if (resolve_name(table->resolver, parent->inode, parent->fd, name,
+			 &found))
+		return;
+	pthread_mutex_lock(&table->lock);
+	inode = table_find_same(table, &found);
+	if (inode && (inode->type == S_IFDIR || found.stx.stx_nlink == 1))
+		hold(table, inode);
+	pthread_mutex_unlock(&table->lock);
+	found_done(&found);
+}
+
+void inode_moved(struct fs *fs, const struct pin *parent, const char *name)
+{
+	struct inode_table *table = fs->inodes;
+	struct inode *inode;
+	struct found found;
+
+	if (!table->by_name)
+		return;
+	if (resolve_name(table->resolver, parent->inode, parent->fd, name,
+			 &found))
+		return;
+	pthread_mutex_lock(&table->lock);
+	inode = table_find_same(table, &found);
+	if (inode)
+		set_place(table, inode, parent->inode, name);
+	pthread_mutex_unlock(&table->lock);
+	found_done(&found);
+}
+
+/* ------------------------------------------------------------ open files */
+
+void inode_lend(struct inode_table *table, struct inode *inode,
+		struct file *file)
+{
+	pthread_mutex_lock(&table->lock);
+	inode->refs++;
+	file->next = inode->files;
+	inode->files = file;
+	table->n_files++;
+	table_fd_shrink(table, table_fd_max_idle(table));
+	pthread_mutex_unlock(&table->lock);
+}
+
+void inode_unlend(struct inode_table *table, struct inode *inode,
+		  struct file *file)
+{
+	struct file **at = &inode->files;
+
+	pthread_mutex_lock(&table->lock);
+	while (*at != file)
+		at = &(*at)->next;
+	*at = file->next;
+	pthread_mutex_unlock(&table->lock);
+}
+
+void inode_unref(struct inode_table *table, struct inode *inode)
+{
+	pthread_mutex_lock(&table->lock);
+	table->n_files--;
+	inode->refs--;
+	table_drop_if_unused(table, inode);
+	pthread_mutex_unlock(&table->lock);
+}
+
+bool inode_make_room(struct fs *fs)
+{
+	struct inode_table *table = fs->inodes;
+	bool any;
+
+	pthread_mutex_lock(&table->lock);
+	any = table->n_idle > 0;
+	table_fd_shrink(table, 0);
+	pthread_mutex_unlock(&table->lock);
+	return any;
+}
+
+const char *inode_fd_path(const struct pin *pin, char buf[FD_PATH_SIZE])
+{
+	snprintf(buf, FD_PATH_SIZE, "/proc/self/fd/%d", pin->fd);
+	return buf;
+}
+
+int inode_open(struct fs *fs, const struct pin *pin, int flags)
+{
+	mode_t type = pin->inode->type;
+	char path[FD_PATH_SIZE];
+	int fd;
+
+	if (type != S_IFREG && type != S_IFDIR)
+		return type == S_IFLNK ? -ELOOP : -ENXIO;
+	flags = (flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL)) | O_CLOEXEC;
+	fd = open(inode_fd_path(pin, path), flags);
+	if (fd < 0 && errno == EMFILE && inode_make_room(fs))
+		fd = open(path, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+int inode_getattr(struct fs *fs, const struct pin *pin, struct stat *ret_attr)
+{
+	struct statx stx;
+	int err;
+
+	err = inode_statx(pin, STATX_BASIC_STATS, &stx);
+	if (err)
+		return err;
+	inode_show(fs, pin, &stx, ret_attr);
+	return 0;
+}
+
+void inode_show(struct fs *fs, const struct pin *pin, const struct statx *stx,
+		struct stat *ret_attr)
+{
+	resolve_show(fs->inodes->resolver, pin->inode->mount, stx, ret_attr);
+}
+
+int inode_statx(const struct pin *pin, unsigned int mask, struct statx *ret_stx)
+{
+	int flags = AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
+
+	return statx(pin->fd, "", flags, mask, ret_stx) ? -errno : 0;
+}
+
+mode_t inode_type(const struct inode *inode)
+{
+	return inode->type;
+}
+
+uint64_t inode_dev(const struct inode *inode)
+{
+	return inode->dev;
+}
+
+uint64_t inode_ino(const struct inode *inode)
+{
+	return inode->ino;
+}
+
+fuse_ino_t inode_nodeid(const struct inode *inode)
+{
+	return inode->id;
+}
+
+uint64_t inode_shown_ino(struct fs *fs, uint64_t dev, uint64_t ino)
+{
+	return resolve_shown_ino(fs->inodes->resolver, dev, ino);
+}
+
+struct inode_io *inode_io(struct inode *inode)
+{
+	return atomic_load(&inode->io);
+}
+
+struct inode_io *inode_io_set(struct inode *inode, struct inode_io *io)
+{
+	struct inode_io *expected = NULL;
+
+	if (atomic_compare_exchange_strong(&inode->io, &expected, io))
+		return io;
+	return expected;
+}
