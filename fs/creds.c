@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* Whose ids and capabilities a worker thread has while it serves a caller. */
+#include <errno.h>
+#include <sched.h>
+#include <linux/capability.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "fs.h"
+
+#define GROUPS_MAX 256
+
+#define CAP_BIT(cap) (1ull << (cap))
+
+/*
+ * Kept: files of all owners (CHOWN, DAC_*, FOWNER, FSETID, MKNOD, SETFCAP,
+ * LINUX_IMMUTABLE), acting for others (SETUID, SETGID), passthrough and
+ * trusted xattrs (SYS_ADMIN), leases (LEASE), and /proc/TID/syscall of
+ * callers (SYS_PTRACE).  Given up: above all SYS_RESOURCE, which would make
+ * quotas and reserved blocks void for everybody.
+ */
+static const uint64_t kept =
+	CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) |
+	CAP_BIT(CAP_DAC_READ_SEARCH) | CAP_BIT(CAP_FOWNER) |
+	CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETUID) |
+	CAP_BIT(CAP_LINUX_IMMUTABLE) | CAP_BIT(CAP_SYS_ADMIN) |
+	CAP_BIT(CAP_SYS_PTRACE) | CAP_BIT(CAP_MKNOD) | CAP_BIT(CAP_LEASE) |
+	CAP_BIT(CAP_SETFCAP) | CAP_BIT(CAP_MAC_ADMIN) |
+	CAP_BIT(CAP_MAC_OVERRIDE);
+
+/* What setfsuid(2) takes away and serving the caller still needs. */
+static const uint64_t for_caller = CAP_BIT(CAP_DAC_OVERRIDE) |
+				   CAP_BIT(CAP_DAC_READ_SEARCH) |
+				   CAP_BIT(CAP_MKNOD);
+
+static _Thread_local bool thread_ready;
+
+struct caps {
+	uint64_t effective, permitted, inheritable;
+};
+
+static int caps_get(struct caps *ret_caps)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3
+	};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		return -errno;
+	ret_caps->effective = data[0].effective | (uint64_t)data[1].effective
+							  << 32;
+	ret_caps->permitted = data[0].permitted | (uint64_t)data[1].permitted
+							  << 32;
+	ret_caps->inheritable = data[0].inheritable |
+				(uint64_t)data[1].inheritable << 32;
+	return 0;
+}
+
+/* Of this thread only, as the raw system call is. */
+static int caps_set(const struct caps *caps)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3
+	};
+	struct __user_cap_data_struct data[2] = {
+		{ (uint32_t)caps->effective, (uint32_t)caps->permitted,
+		  (uint32_t)caps->inheritable },
+		{ (uint32_t)(caps->effective >> 32),
+		  (uint32_t)(caps->permitted >> 32),
+		  (uint32_t)(caps->inheritable >> 32) },
+	};
+
+	return syscall(SYS_capset, &header, data) ? -errno : 0;
+}
+
+static void caps_change(uint64_t add, uint64_t remove)
+{
+	struct caps caps;
+
+	if (caps_get(&caps))
+		return;
+	caps.effective |= add & caps.permitted;
+	caps.effective &= ~remove;
+	caps_set(&caps);
+}
+
+/*
+ * The umask is one a process unless a thread takes its own; and a thread
+ * begins with the ids of the one that made it.
+ */
+static int thread_init(void)
+{
+	if (thread_ready)
+		return 0;
+	if (unshare(CLONE_FS))
+		return -errno;
+	thread_ready = true;
+	return 0;
+}
+
+static int take_groups(fuse_req_t req)
+{
+	gid_t groups[GROUPS_MAX];
+	int n;
+
+	n = fuse_req_getgroups(req, GROUPS_MAX, groups);
+	if (n < 0)
+		n = 0; /* of another pid namespace, or gone */
+	if (n > GROUPS_MAX)
+		n = GROUPS_MAX;
+	return syscall(SYS_setgroups, n, groups) ? -errno : 0;
+}
+
+int creds_enter(fuse_req_t req, bool groups)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	int err;
+
+	err = thread_init();
+	if (err)
+		return err;
+	umask(ctx->umask);
+	if (!fs_of(req)->privileged)
+		return 0;
+	if (groups && ctx->uid != 0) {
+		err = take_groups(req);
+		if (err)
+			return err;
+	}
+	setfsgid(ctx->gid);
+	if (ctx->uid == 0)
+		return 0;
+	setfsuid(ctx->uid);
+	if ((uid_t)setfsuid(-1) != ctx->uid) {
+		creds_leave(req);
+		return -EOVERFLOW;
+	}
+	caps_change(for_caller, 0);
+	return 0;
+}
+
+void creds_leave(fuse_req_t req)
+{
+	umask(0);
+	if (!fs_of(req)->privileged)
+		return;
+	/* Back to root gives the file capabilities back, too. */
+	setfsuid(0);
+	setfsgid(0);
+	if (fuse_req_ctx(req)->uid != 0)
+		syscall(SYS_setgroups, 0, NULL);
+}
+
+void creds_drop_fsetid(struct fs *fs)
+{
+	if (fs->privileged)
+		caps_change(0, CAP_BIT(CAP_FSETID));
+}
+
+void creds_restore_fsetid(struct fs *fs)
+{
+	if (fs->privileged)
+		caps_change(CAP_BIT(CAP_FSETID), 0);
+}
+
+bool creds_can_switch(void)
+{
+	const uint64_t needed = CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) |
+				CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_CHOWN) |
+				CAP_BIT(CAP_FOWNER);
+	struct caps caps;
+
+	return geteuid() == 0 && caps_get(&caps) == 0 &&
+	       (caps.effective & needed) == needed;
+}
+
+int creds_reduce(struct fs *fs)
+{
+	struct caps caps;
+	int err;
+
+	umask(0);
+	if (!fs->privileged)
+		return 0;
+	if (syscall(SYS_setgroups, 0, NULL))
+		return -errno;
+	err = caps_get(&caps);
+	if (err)
+		return err;
+	caps.permitted &= kept;
+	caps.effective = caps.permitted;
+	caps.inheritable = 0;
+	return caps_set(&caps);
+}
