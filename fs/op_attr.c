@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* Attributes of inodes, and of the whole filesystem. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fs.h"
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452 /* the same on every architecture */
+#endif
+
+#define SET_TIMES                                                              \
+	(FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | \
+	 FUSE_SET_ATTR_MTIME_NOW)
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct stat attr;
+	PIN_AUTO(pin);
+	int err;
+
+	(void)fi;
+	err = inode_pin(fs, ino, &pin);
+	if (!err)
+		err = inode_getattr(fs, &pin, &attr);
+	reply_attr(req, err, &attr);
+}
+
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
+	      struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct statx stx;
+	struct stat attr;
+	PIN_AUTO(pin);
+	int err;
+
+	(void)fi;
+	(void)flags;
+	err = inode_pin(fs, ino, &pin);
+	if (!err)
+		err = inode_statx(&pin, (unsigned int)mask | STATX_BASIC_STATS,
+				  &stx);
+	if (err) {
+		reply_err(req, err);
+		return;
+	}
+	inode_show(fs, &pin, &stx, &attr);
+	stx.stx_ino = attr.st_ino;
+	stx.stx_mode = attr.st_mode;
+	if (!attr.st_rdev)
+		stx.stx_rdev_major = stx.stx_rdev_minor = 0;
+	reply_statx(req, &stx);
+}
+#endif
+
+static int set_mode(const struct pin *pin, mode_t mode)
+{
+	char path[FD_PATH_SIZE];
+
+	if (syscall(SYS_fchmodat2, pin->fd, "", mode, AT_EMPTY_PATH) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EINVAL)
+		return -errno;
+	return chmod(inode_fd_path(pin, path), mode) ? -errno : 0;
+}
+
+static int set_owner(const struct pin *pin, const struct stat *attr, int to_set)
+{
+	uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
+	gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
+
+	return fchownat(pin->fd, "", uid, gid,
+			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
+		       ? -errno
+		       : 0;
+}
+
+static int set_size(fuse_req_t req, const struct pin *pin, off_t size,
+		    bool drop_suid, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	FILE_AUTO(file);
+	int fd, err = 0;
+
+	file = fi ? handle_get(fs, fi->fh) : NULL;
+	/* An open for writing only to truncate: as truncate(2), ETXTBSY. */
+	fd = file ? file->fd : inode_open(fs, pin, O_WRONLY);
+	if (fd < 0)
+		return fd;
+	if (drop_suid)
+		creds_drop_fsetid(fs);
+	if (ftruncate(fd, size))
+		err = -errno;
+	if (drop_suid)
+		creds_restore_fsetid(fs);
+	if (!file)
+		close(fd);
+	file_changed(pin->inode);
+	return err;
+}
+
+static int set_times(const struct pin *pin, const struct stat *attr, int to_set)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+				     { .tv_nsec = UTIME_OMIT } };
+
+	if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+		times[0].tv_nsec = UTIME_NOW;
+	else if (to_set & FUSE_SET_ATTR_ATIME)
+		times[0] = attr->st_atim;
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		times[1].tv_nsec = UTIME_NOW;
+	else if (to_set & FUSE_SET_ATTR_MTIME)
+		times[1] = attr->st_mtim;
+	return utimensat(pin->fd, "", times, AT_EMPTY_PATH) ? -errno : 0;
+}
+
+/* The owner first: it drops suid, which a mode may set again. */
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct stat result;
+	PIN_AUTO(pin);
+	int err;
+
+	err = inode_pin(fs, ino, &pin);
+	if (!err && to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		err = set_owner(&pin, attr, to_set);
+	if (!err && to_set & FUSE_SET_ATTR_SIZE)
+		err = set_size(req, &pin, attr->st_size,
+			       to_set & FUSE_SET_ATTR_KILL_SUID, fi);
+	if (!err && to_set & FUSE_SET_ATTR_MODE)
+		err = set_mode(&pin, attr->st_mode & 07777);
+	if (!err && to_set & SET_TIMES)
+		err = set_times(&pin, attr, to_set);
+	if (!err)
+		err = inode_getattr(fs, &pin, &result);
+	reply_attr(req, err, &result);
+}
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	char target[PATH_MAX + 1];
+	ssize_t n = 0;
+	PIN_AUTO(pin);
+	int err;
+
+	err = inode_pin(fs_of(req), ino, &pin);
+	if (!err) {
+		n = readlinkat(pin.fd, "", target, sizeof(target));
+		if (n < 0)
+			err = -errno;
+		else if ((size_t)n == sizeof(target))
+			err = -ENAMETOOLONG;
+	}
+	if (!err)
+		target[n] = '\0';
+	reply_readlink(req, err, target);
+}
+
+/* Only where the kernel does not check itself (no default_permissions). */
+void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	char path[FD_PATH_SIZE];
+	PIN_AUTO(pin);
+	int err;
+
+	err = inode_pin(fs_of(req), ino, &pin);
+	if (!err &&
+	    faccessat(AT_FDCWD, inode_fd_path(&pin, path), mask, AT_EACCESS))
+		err = -errno;
+	reply_err(req, err);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs st;
+	PIN_AUTO(pin);
+	int err;
+
+	err = inode_pin(fs_of(req), ino ? ino : FUSE_ROOT_ID, &pin);
+	if (!err && fstatvfs(pin.fd, &st))
+		err = -errno;
+	reply_statfs(req, err, &st);
+}
