@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+/* Kernel passthrough: one backing id an inode, kept until its last release. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <syslog.h>
+
+#include "file.h"
+
+/*
+ * As in <linux/fuse.h> of kernel 6.9: libfuse has functions for these, but
+ * they log each failure and lose its errno.
+ */
+struct backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+#define BACKING_OPEN  _IOW(229, 1, struct backing_map)
+#define BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+/* Errnos that no other file of this mount will be spared. */
+static bool is_hopeless(int err)
+{
+	return err == -EPERM || err == -ENOTTY || err == -EOPNOTSUPP;
+}
+
+int backing_attach(struct fs *fs, struct inode_io *io, int fd)
+{
+	struct backing_map map = { .fd = fd };
+	int id, err;
+
+	if (!WITH_PASSTHROUGH || !fs->passthrough)
+		return -EOPNOTSUPP;
+	/* The kernel writes with the capabilities that we have here. */
+	creds_drop_fsetid(fs);
+	id = ioctl(fuse_session_fd(fs->se), BACKING_OPEN, &map);
+	err = id < 0 ? -errno : -EIO;
+	creds_restore_fsetid(fs);
+	if (id > 0) {
+		io->backing_id = id;
+		return 0;
+	}
+	if (is_hopeless(err)) {
+		fs->passthrough = false;
+		log_msg(LOG_NOTICE, "no passthrough here: %s", strerror(-err));
+	} else {
+		log_msg(LOG_DEBUG, "no passthrough for a file: %s",
+			strerror(-err));
+	}
+	return err;
+}
+
+void backing_detach(struct fs *fs, struct inode_io *io)
+{
+	uint32_t id = (uint32_t)io->backing_id;
+
+	if (ioctl(fuse_session_fd(fs->se), BACKING_CLOSE, &id) < 0)
+		log_msg(LOG_WARNING, "cannot close backing id %u: %s", id,
+			strerror(errno));
+	io->backing_id = 0;
+}

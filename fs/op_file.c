@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: MIT
+/* Open, create and release of regular files, and how they are opened. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "refusal.h"
+
+#ifndef F2FS_SUPER_MAGIC
+#define F2FS_SUPER_MAGIC 0xF2F52010
+#endif
+
+static bool is_readable(int flags)
+{
+	return (flags & O_ACCMODE) != O_WRONLY;
+}
+
+static bool is_writable(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/*
+ * Passthrough alone where nothing speaks against it.  O_APPEND and O_DIRECT
+ * do: the kernel opens the backing with the flags of open(2) and never looks
+ * again, while fcntl(F_SETFL) may take both away.
+ */
+struct open_mode open_mode_choose(const struct open_case *open)
+{
+	struct open_mode mode = { .noflush = open->local };
+
+	if (open->mode != IO_PASSTHROUGH) {
+		/* Only we can append where somebody else appends, too. */
+		mode.direct = open->flags & O_APPEND;
+		mode.keep_cache = open->keep_cache && !mode.direct;
+		return mode;
+	}
+	mode.direct = (open->flags & (O_APPEND | O_DIRECT)) ||
+		      (open->sxid && is_writable(open->flags)) ||
+		      open->ineligible || open->copy_coming ||
+		      (open->clone_only && is_writable(open->flags));
+	return mode;
+}
+
+/* Where close(2) never has an error to tell. */
+static bool is_local(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return false;
+	switch ((uint32_t)fs.f_type) {
+	case BTRFS_SUPER_MAGIC:
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+	case F2FS_SUPER_MAGIC:
+	case OVERLAYFS_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The inode's state, made with its first open. */
+static struct inode_io *io_of(struct inode *inode, int fd)
+{
+	struct inode_io *io = inode_io(inode), *kept;
+
+	if (io)
+		return io;
+	io = calloc(1, sizeof(*io));
+	if (!io)
+		return NULL;
+	pthread_mutex_init(&io->lock, NULL);
+	io->local = is_local(fd);
+	kept = inode_io_set(inode, io);
+	if (kept != io)
+		inode_io_free(io);
+	return kept;
+}
+
+void inode_io_free(struct inode_io *io)
+{
+	if (!io)
+		return;
+	pthread_mutex_destroy(&io->lock);
+	free(io->kept);
+	free(io);
+}
+
+void file_changed(struct inode *inode)
+{
+	struct inode_io *io = inode_io(inode);
+
+	if (!io)
+		return;
+	pthread_mutex_lock(&io->lock);
+	io->changes++;
+	pthread_mutex_unlock(&io->lock);
+}
+
+/* Counts one more open; the first one decides how the inode is opened. */
+static enum io_mode io_enter(struct fs *fs, struct inode_io *io, int fd,
+			     bool writable)
+{
+	enum io_mode mode;
+
+	pthread_mutex_lock(&io->lock);
+	if (!io->opens)
+		io->mode = backing_attach(fs, io, fd) ? IO_CACHED :
+							IO_PASSTHROUGH;
+	mode = io->mode;
+	io->opens++;
+	if (writable && mode == IO_PASSTHROUGH)
+		io->writers++;
+	pthread_mutex_unlock(&io->lock);
+	return mode;
+}
+
+/*
+ * The kernel has left the mode before it sent the release, so a new open may
+ * choose anew as soon as the last release is here.
+ */
+static void io_leave(struct fs *fs, struct inode_io *io, bool writable)
+{
+	pthread_mutex_lock(&io->lock);
+	if (writable && io->mode == IO_PASSTHROUGH)
+		io->writers--;
+	if (!--io->opens) {
+		if (io->mode == IO_PASSTHROUGH)
+			backing_detach(fs, io);
+		io->mode = IO_NONE;
+	}
+	pthread_mutex_unlock(&io->lock);
+}
+
+void file_io_free(struct file *file)
+{
+	struct file_io *io = file->io;
+	int fd;
+
+	if (!io)
+		return;
+	copy_reads_end(file->fs, io->opener);
+	io_leave(file->fs, io->inode, is_writable(file->flags));
+	fd = atomic_load(&io->direct_fd);
+	if (fd >= 0)
+		close(fd);
+	pthread_mutex_destroy(&io->lock);
+	free(io);
+	file->io = NULL;
+}
+
+/* Could a copy from or to this handle be refused, now or soon? */
+static bool is_doubtful(struct file *file, bool fresh)
+{
+	struct fs *fs = file->fs;
+	bool visible = fs->opt.refuse == REFUSE_VISIBLE ||
+		       fs->opt.offload == OFFLOAD_CLONE;
+
+	if (fresh || !visible || !fs->opt.deny)
+		return false;
+	if (is_readable(file->flags) &&
+	    verdict_doubtful(fs, file->io->inode, file->fd, OFFLAY_SOURCE))
+		return true;
+	return is_writable(file->flags) &&
+	       verdict_doubtful(fs, file->io->inode, file->fd,
+				OFFLAY_DESTINATION);
+}
+
+static bool has_sxid(const struct file *file)
+{
+	struct stat st;
+
+	return is_writable(file->flags) && fstat(file->fd, &st) == 0 &&
+	       (st.st_mode & (S_ISUID | S_ISGID));
+}
+
+/* The open mode of a new handle, in @fi and in the handle. */
+static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
+			struct fuse_file_info *fi)
+{
+	struct fs *fs = file->fs;
+	struct file_io *io = file->io;
+	pid_t tid = fuse_req_ctx(req)->pid;
+	struct open_case open = {
+		.flags = file->flags,
+		.mode = io->mode,
+		.local = io->inode->local,
+		.keep_cache = fs->opt.cache == CACHE_ALWAYS,
+		.clone_only = fs->opt.offload == OFFLOAD_CLONE,
+	};
+	struct open_mode mode;
+
+	if (io->mode == IO_PASSTHROUGH) {
+		open.sxid = has_sxid(file);
+		open.ineligible = is_doubtful(file, fresh);
+		open.copy_coming = fresh && is_writable(file->flags) &&
+				   fs->opt.accel && copy_is_coming(fs, tid);
+	}
+	if (!is_writable(file->flags) && !open.ineligible) {
+		copy_reads_begin(fs, tid);
+		io->opener = tid;
+	}
+	mode = open_mode_choose(&open);
+	io->direct = mode.direct;
+	fi->direct_io = mode.direct;
+	fi->keep_cache = mode.keep_cache;
+	fi->noflush = mode.noflush;
+	if (io->mode == IO_PASSTHROUGH)
+		fi->backing_id = io->inode->backing_id;
+}
+
+/* Takes @fd on success; @fresh: there is no data in the file. */
+static int open_handle(fuse_req_t req, const struct pin *pin, int fd,
+		       bool fresh, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct inode_io *inode;
+	struct file_io *io;
+	struct file *file;
+	int err;
+
+	inode = io_of(pin->inode, fd);
+	io = calloc(1, sizeof(*io));
+	if (!inode || !io) {
+		free(io);
+		return -ENOMEM;
+	}
+	err = handle_open(fs, pin, fd, fi->flags, &file, &fi->fh);
+	if (err) {
+		free(io);
+		return err;
+	}
+	io->inode = inode;
+	pthread_mutex_init(&io->lock, NULL);
+	atomic_init(&io->direct_fd, -1);
+	io->mode = io_enter(fs, inode, fd, is_writable(fi->flags));
+	file->io = io;
+	if (fi->flags & O_DIRECT) {
+		/* The kernel knows only later whether the backing can. */
+		err = file_direct_fd(file);
+		if (err < 0) {
+			handle_close(fs, fi->fh);
+			return err == -EBADF ? -EINVAL : err;
+		}
+	}
+	choose_mode(req, file, fresh, fi);
+	return 0;
+}
+
+/*
+ * What the daemon opens for a caller's @flags: for reading, too, wherever
+ * possible, so that a destination can be compared and completed.
+ */
+static int open_backing(fuse_req_t req, const struct pin *pin, int flags)
+{
+	struct fs *fs = fs_of(req);
+	int take = flags & (O_TRUNC | O_NOATIME);
+	int access = is_writable(flags) ? O_RDWR : O_RDONLY;
+	int fd;
+
+	fd = inode_open(fs, pin, access | take);
+	if (fd == -EACCES && (flags & O_ACCMODE) == O_WRONLY) {
+		access = O_WRONLY;
+		fd = inode_open(fs, pin, access | take);
+	}
+	/* chattr +a */
+	if (fd == -EPERM && (flags & O_APPEND) && is_writable(flags))
+		fd = inode_open(fs, pin, access | take | O_APPEND);
+	if (fd == -EPERM && (flags & O_NOATIME))
+		fd = inode_open(fs, pin, access | (take & ~O_NOATIME));
+	return fd;
+}
+
+static int open_as_caller(fuse_req_t req, const struct pin *pin,
+			  const struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	int flags = fi->flags, fd;
+
+	if (!(flags & O_TRUNC) ||
+	    !(fi->kill_suidgid || creds_caller_drops_suid(req)))
+		return open_backing(req, pin, flags);
+	creds_drop_fsetid(fs);
+	fd = open_backing(req, pin, flags);
+	creds_restore_fsetid(fs);
+	return fd;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	PIN_AUTO(pin);
+	int fd, err;
+
+	err = inode_pin(fs, ino, &pin);
+	if (!err && !S_ISREG(inode_type(pin.inode)))
+		err = -EINVAL; /* the kernel opens all others by itself */
+	if (err) {
+		reply_err(req, err);
+		return;
+	}
+	fd = open_as_caller(req, &pin, fi);
+	if (fd < 0) {
+		reply_err(req, fd);
+		return;
+	}
+	if (fi->flags & O_TRUNC)
+		file_changed(pin.inode);
+	err = open_handle(req, &pin, fd, fi->flags & O_TRUNC, fi);
+	if (err)
+		reply_err(req, err);
+	else if (reply_open(req, 0, fi) == -ENOENT)
+		handle_close(fs, fi->fh);
+}
+
+/*
+ * A name that has come since the kernel looked is never opened here: nobody
+ * has checked the caller's permissions, and it may be anything.  After ESTALE
+ * the kernel looks the name up again and opens what it finds.
+ */
+static int create_backing(fuse_req_t req, const struct pin *dir,
+			  const char *name, mode_t mode, int flags)
+{
+	int access = is_writable(flags) ? O_RDWR : O_RDONLY;
+	int fd, err;
+
+	err = creds_enter(req, mode & S_ISGID);
+	if (err)
+		return err;
+	fd = openat(dir->fd, name,
+		    access | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		    mode & 07777);
+	if (fd < 0)
+		fd = -errno;
+	creds_leave(req);
+	if (fd == -EEXIST && !(flags & O_EXCL))
+		return -ESTALE;
+	return fd;
+}
+
+static int create_unnamed(fuse_req_t req, const struct pin *dir, mode_t mode,
+			  int flags)
+{
+	int fd, err;
+
+	err = creds_enter(req, mode & S_ISGID);
+	if (err)
+		return err;
+	fd = openat(dir->fd, ".",
+		    O_TMPFILE | O_RDWR | O_CLOEXEC | (flags & O_EXCL),
+		    mode & 07777);
+	if (fd < 0)
+		fd = -errno;
+	creds_leave(req);
+	return fd;
+}
+
+/* Gives the kernel what was made as @fd; takes @fd. */
+static void reply_created(fuse_req_t req, const struct pin *dir,
+			  const char *name, int fd, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param entry;
+	PIN_AUTO(pin);
+	int err;
+
+	err = inode_adopt(fs, dir, name, fd, &entry, &pin);
+	if (err) {
+		close(fd);
+		reply_err(req, err);
+		return;
+	}
+	err = open_handle(req, &pin, fd, true, fi);
+	if (!err) {
+		if (reply_create(req, 0, &entry, fi) != -ENOENT)
+			return;
+		handle_close(fs, fi->fh);
+	} else {
+		reply_err(req, err);
+	}
+	inode_unpin(&pin);
+	inode_forget(fs, entry.ino, 1);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	PIN_AUTO(dir);
+	int fd, err;
+
+	err = inode_pin(fs, parent, &dir);
+	if (err) {
+		reply_err(req, err);
+		return;
+	}
+	fd = create_backing(req, &dir, name, mode, fi->flags);
+	if (fd == -EMFILE && inode_make_room(fs))
+		fd = create_backing(req, &dir, name, mode, fi->flags);
+	if (fd < 0)
+		reply_err(req, fd);
+	else
+		reply_created(req, &dir, name, fd, fi);
+}
+
+void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode,
+		struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	PIN_AUTO(dir);
+	int fd, err;
+
+	err = inode_pin(fs, parent, &dir);
+	if (err) {
+		reply_err(req, err);
+		return;
+	}
+	fd = create_unnamed(req, &dir, mode, fi->flags);
+	if (fd == -EMFILE && inode_make_room(fs))
+		fd = create_unnamed(req, &dir, mode, fi->flags);
+	if (fd < 0)
+		reply_err(req, fd);
+	else
+		reply_created(req, &dir, NULL, fd, fi);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+
+	(void)ino;
+	refusal_forget(fs, fi->fh);
+	handle_close(fs, fi->fh);
+	reply_err(req, 0);
+}
