@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: MIT
+/* copy_file_range: verdict, then refusal or copy, and the truth about it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "refusal.h"
+
+/*
+ * One reply at most: a caller cannot be killed while its request is here, and
+ * results above INT_MAX are misread by some C libraries.
+ */
+#define REPLY_MAX (1ull << 30)
+
+/* Moving by hand is cut so that it takes about this long. */
+#define MOVE_NSEC 80000000ull
+#define MOVE_MIN  (4ull << 20)
+#define MOVE_MAX  REPLY_MAX
+#define MOVE_FIRST (64ull << 20)
+
+/* Threads are told apart by the low bits of their ids: a hint, no more. */
+#define READERS 1024
+
+struct copy_state {
+	struct offlay_engine *engine;
+	struct refusal_table refusals;
+	struct page_dropper *dropper;
+	int proc_fd;
+	_Atomic uint64_t move_max; /* bytes that take MOVE_NSEC, as measured */
+	_Atomic uint64_t invalid; /* refusals that were seen as EINVAL */
+	atomic_uint readers[READERS]; /* files that a thread has open to read */
+};
+
+int copy_state_new(struct fs *fs, struct copy_state **ret_copy)
+{
+	struct copy_state *copy;
+	int err;
+
+	copy = calloc(1, sizeof(*copy));
+	if (!copy)
+		return -ENOMEM;
+	err = page_dropper_new(fs, &copy->dropper);
+	if (!err)
+		err = offlay_engine_new(&copy->engine);
+	if (err) {
+		page_dropper_free(copy->dropper);
+		free(copy);
+		return err;
+	}
+	refusal_table_init(&copy->refusals);
+	copy->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	atomic_init(&copy->move_max, MOVE_FIRST);
+	*ret_copy = copy;
+	return 0;
+}
+
+void copy_state_stop(struct copy_state *copy)
+{
+	if (copy)
+		page_dropper_stop(copy->dropper);
+}
+
+void copy_state_free(struct copy_state *copy)
+{
+	if (!copy)
+		return;
+	if (atomic_load(&copy->invalid))
+		log_msg(LOG_INFO, "copies refused with EINVAL: %llu",
+			(unsigned long long)atomic_load(&copy->invalid));
+	if (copy->proc_fd >= 0)
+		close(copy->proc_fd);
+	refusal_table_done(&copy->refusals);
+	offlay_engine_free(copy->engine);
+	page_dropper_free(copy->dropper);
+	free(copy);
+}
+
+struct refusal_table *copy_refusals(struct fs *fs)
+{
+	return &fs->copy->refusals;
+}
+
+struct page_dropper *copy_page_dropper(struct fs *fs)
+{
+	return fs->copy->dropper;
+}
+
+void copy_count_invalid(struct fs *fs)
+{
+	atomic_fetch_add(&fs->copy->invalid, 1);
+}
+
+int copy_proc_fd(struct fs *fs)
+{
+	return fs->copy->proc_fd;
+}
+
+static atomic_uint *readers_of(struct fs *fs, pid_t tid)
+{
+	return &fs->copy->readers[(unsigned int)tid % READERS];
+}
+
+void copy_reads_begin(struct fs *fs, pid_t tid)
+{
+	if (tid)
+		atomic_fetch_add(readers_of(fs, tid), 1);
+}
+
+void copy_reads_end(struct fs *fs, pid_t tid)
+{
+	if (tid)
+		atomic_fetch_sub(readers_of(fs, tid), 1);
+}
+
+bool copy_is_coming(struct fs *fs, pid_t tid)
+{
+	return tid && atomic_load(readers_of(fs, tid));
+}
+
+/* One request, from start to end. */
+struct copy_request {
+	fuse_req_t req;
+	struct fs *fs;
+	struct file *src, *dst;
+	uint64_t src_fh, dst_fh;
+	struct offlay_range range;
+	uint32_t src_reasons, dst_reasons; /* of policy */
+};
+
+/* Does this range go on where the last one of the same copy ended? */
+static bool goes_on(const struct copy_request *copy)
+{
+	struct file_io *io = copy->dst->io;
+	bool on;
+
+	pthread_mutex_lock(&io->lock);
+	on = io->trail.src == copy->src->inode &&
+	     io->trail.src_next == copy->range.src_offset &&
+	     io->trail.dst_next == copy->range.dst_offset;
+	pthread_mutex_unlock(&io->lock);
+	return on;
+}
+
+static void leave_trail(const struct copy_request *copy, uint64_t copied)
+{
+	struct file_io *io = copy->dst->io;
+
+	pthread_mutex_lock(&io->lock);
+	io->trail = (struct copy_trail){
+		.src = copied ? copy->src->inode : NULL,
+		.src_next = copy->range.src_offset + copied,
+		.dst_next = copy->range.dst_offset + copied,
+	};
+	pthread_mutex_unlock(&io->lock);
+}
+
+/*
+ * The destination is judged at the first range of a copy only: what a copy
+ * has written may well be compressed by now, and the caller would fail on an
+ * error after progress.
+ */
+static int judge(struct copy_request *copy)
+{
+	uint32_t reasons;
+	int err;
+
+	if (!copy->fs->opt.deny)
+		return 0;
+	err = verdict_reach(copy->src, OFFLAY_SOURCE, &reasons);
+	if (err)
+		return err;
+	copy->src_reasons = reasons & OFFLAY_REASONS_POLICY;
+	if (copy->src_reasons || goes_on(copy))
+		return 0;
+	err = verdict_reach(copy->dst, OFFLAY_DESTINATION, &reasons);
+	if (err)
+		return err;
+	copy->dst_reasons = reasons & OFFLAY_REASONS_POLICY;
+	return 0;
+}
+
+/* At its end nothing is read or written that could carry a refusal. */
+static bool is_at_end(const struct copy_request *copy)
+{
+	struct stat st;
+
+	return fstat(copy->src->fd, &st) == 0 &&
+	       copy->range.src_offset >= (uint64_t)st.st_size;
+}
+
+static void refuse(struct copy_request *copy)
+{
+	int err = -EOPNOTSUPP;
+
+	if (copy->fs->opt.refuse != REFUSE_KERNEL) {
+		if (is_at_end(copy)) {
+			reply_write(copy->req, 0, 0);
+			return;
+		}
+		err = refusal_begin(copy->req, copy->src,
+				    copy->range.src_offset, copy->src_fh,
+				    copy->dst, copy->range.dst_offset,
+				    copy->dst_fh, copy->range.length);
+	}
+	if (log_enabled(LOG_DEBUG)) {
+		verdict_log(copy->src, OFFLAY_SOURCE, copy->src_reasons);
+		verdict_log(copy->dst, OFFLAY_DESTINATION, copy->dst_reasons);
+		log_msg(LOG_DEBUG, "copy refused: %s", strerror(-err));
+	}
+	reply_err(copy->req, err);
+}
+
+static uint64_t now_nsec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Half the old estimate, half the new one; small moves tell too little. */
+static void learn_speed(struct copy_state *state, uint64_t moved, uint64_t nsec)
+{
+	uint64_t max = atomic_load(&state->move_max);
+	uint64_t seen;
+
+	if (moved < MOVE_MIN || !nsec)
+		return;
+	seen = (uint64_t)((double)moved * MOVE_NSEC / (double)nsec);
+	max = max / 2 + seen / 2;
+	if (max < MOVE_MIN)
+		max = MOVE_MIN;
+	if (max > MOVE_MAX)
+		max = MOVE_MAX;
+	atomic_store(&state->move_max, max);
+}
+
+static void run(struct copy_request *copy)
+{
+	struct copy_state *state = copy->fs->copy;
+	struct offlay_result result = { 0 };
+	bool drop = creds_caller_drops_suid(copy->req);
+	uint64_t start = now_nsec();
+	int err;
+
+	copy->range.max_move = atomic_load(&state->move_max);
+	if (drop)
+		creds_drop_fsetid(copy->fs);
+	err = offlay_copy_range(state->engine, &copy->range, &result);
+	if (drop)
+		creds_restore_fsetid(copy->fs);
+	learn_speed(state, result.moved, now_nsec() - start);
+	file_changed(copy->dst->inode);
+	leave_trail(copy, err ? 0 : result.copied);
+	/* Neither is news to the kernel: it would copy by splice. */
+	if (err == -EOPNOTSUPP || err == -EXDEV)
+		refuse(copy);
+	else
+		reply_write(copy->req, err, (size_t)result.copied);
+}
+
+/* What the mount's options make of the verdict. */
+static void decide(struct copy_request *copy)
+{
+	const struct options *opt = &copy->fs->opt;
+	bool refused = copy->src_reasons || copy->dst_reasons;
+
+	if (opt->offload == OFFLOAD_CLONE)
+		copy->range.flags = OFFLAY_COPY_CLONE_ONLY;
+	else if (refused && opt->refuse == REFUSE_COPY)
+		copy->range.methods = OFFLAY_METHOD_DATA;
+	if (refused &&
+	    (opt->refuse != REFUSE_COPY || opt->offload == OFFLOAD_CLONE))
+		refuse(copy);
+	else
+		run(copy);
+}
+
+static int check(const struct copy_request *copy, int flags)
+{
+	const struct offlay_range *range = &copy->range;
+	uint64_t max = INT64_MAX;
+
+	if (!copy->src || !copy->src->io || !copy->dst || !copy->dst->io)
+		return -EBADF;
+	if (flags)
+		return -EINVAL;
+	if (range->src_offset > max || range->dst_offset > max)
+		return -EINVAL;
+	if (range->length > max - range->src_offset ||
+	    range->length > max - range->dst_offset)
+		return -EOVERFLOW;
+	return 0;
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			struct fuse_file_info *fi_in, fuse_ino_t ino_out,
+			off_t off_out, struct fuse_file_info *fi_out,
+			size_t len, int flags)
+{
+	struct fs *fs = fs_of(req);
+	FILE_AUTO(src);
+	FILE_AUTO(dst);
+	struct copy_request copy = {
+		.req = req,
+		.fs = fs,
+		.src_fh = fi_in->fh,
+		.dst_fh = fi_out->fh,
+		.range.src_offset = (uint64_t)off_in,
+		.range.dst_offset = (uint64_t)off_out,
+		.range.length = len,
+	};
+	int err;
+
+	copy.src = src = handle_get(fs, fi_in->fh);
+	copy.dst = dst = handle_get(fs, fi_out->fh);
+	(void)ino_in;
+	(void)ino_out;
+	err = check(&copy, flags);
+	if (!err) {
+		copy.range.src_fd = src->fd;
+		copy.range.dst_fd = dst->fd;
+		if (copy.range.length > REPLY_MAX)
+			copy.range.length = REPLY_MAX;
+		err = judge(&copy);
+	}
+	if (err)
+		reply_err(req, err);
+	else
+		decide(&copy);
+}

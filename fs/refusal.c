@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How a refusal reaches the caller.
+ *
+ * The kernel takes EOPNOTSUPP for COPY_FILE_RANGE as "copy by splice", inside
+ * the same system call and thread.  So the READ of the source or the WRITE of
+ * the destination that this splice sends is answered with EOPNOTSUPP again,
+ * and that ends the system call, before a byte is written.
+ *
+ * A read or write that the program makes itself must never be hit.  While a
+ * request is being answered its thread waits in its system call, and
+ * /proc/TID/syscall shows in which: the same call with the same stack as when
+ * the copy was refused is the same call.  Where that file cannot be read, the
+ * order of requests has to do: right after the refused copy the thread sends
+ * nothing but READs of that source and then one WRITE, at the copy's offset,
+ * of the source's bytes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "refusal.h"
+
+/* Long enough for a slow disk below; see refusal_judge_write(). */
+#define ARMED_NSEC 5000000000ull
+
+/* How often to look again at a thread that has not gone to sleep yet. */
+#define LOOKS 2000
+
+void refusal_table_init(struct refusal_table *table)
+{
+	memset(table, 0, sizeof(*table));
+	pthread_mutex_init(&table->lock, NULL);
+}
+
+void refusal_table_done(struct refusal_table *table)
+{
+	pthread_mutex_destroy(&table->lock);
+}
+
+static void slot_clear(struct refusal_table *table, struct refusal *slot)
+{
+	slot->tid = 0;
+	atomic_fetch_sub(&table->armed, 1);
+}
+
+static struct refusal *slot_of(struct refusal_table *table, pid_t tid)
+{
+	for (size_t i = 0; i < REFUSAL_SLOTS; i++)
+		if (table->slots[i].tid == tid)
+			return &table->slots[i];
+	return NULL;
+}
+
+static void drop_expired(struct refusal_table *table, uint64_t now)
+{
+	for (size_t i = 0; i < REFUSAL_SLOTS; i++)
+		if (table->slots[i].tid && table->slots[i].deadline <= now)
+			slot_clear(table, &table->slots[i]);
+}
+
+bool refusal_arm(struct refusal_table *table, const struct refusal *refusal,
+		 uint64_t now)
+{
+	struct refusal *slot;
+
+	pthread_mutex_lock(&table->lock);
+	slot = slot_of(table, refusal->tid);
+	if (!slot) {
+		drop_expired(table, now);
+		slot = slot_of(table, 0);
+		if (slot)
+			atomic_fetch_add(&table->armed, 1);
+	}
+	if (slot)
+		*slot = *refusal;
+	pthread_mutex_unlock(&table->lock);
+	return slot;
+}
+
+void refusal_disarm(struct refusal_table *table, pid_t tid)
+{
+	struct refusal *slot;
+
+	if (!tid || !atomic_load(&table->armed))
+		return;
+	pthread_mutex_lock(&table->lock);
+	slot = slot_of(table, tid);
+	if (slot)
+		slot_clear(table, slot);
+	pthread_mutex_unlock(&table->lock);
+}
+
+void refusal_disarm_handle(struct refusal_table *table, uint64_t fh)
+{
+	struct refusal *slot;
+
+	if (!atomic_load(&table->armed))
+		return;
+	pthread_mutex_lock(&table->lock);
+	for (size_t i = 0; i < REFUSAL_SLOTS; i++) {
+		slot = &table->slots[i];
+		if (slot->tid && (slot->src_fh == fh || slot->dst_fh == fh))
+			slot_clear(table, slot);
+	}
+	pthread_mutex_unlock(&table->lock);
+}
+
+bool refusal_find(struct refusal_table *table, pid_t tid, uint64_t now,
+		  struct refusal *ret_refusal)
+{
+	struct refusal *slot;
+
+	if (!tid || !atomic_load(&table->armed))
+		return false;
+	pthread_mutex_lock(&table->lock);
+	slot = slot_of(table, tid);
+	if (slot && slot->deadline <= now) {
+		slot_clear(table, slot);
+		slot = NULL;
+	}
+	if (slot)
+		*ret_refusal = *slot;
+	pthread_mutex_unlock(&table->lock);
+	return slot;
+}
+
+/* Is the thread still in the system call that was refused? */
+static bool is_same_call(const struct refusal *refusal,
+			 const struct refusal_call *call)
+{
+	return refusal->call.text[0] &&
+	       !strcmp(refusal->call.text, call->text);
+}
+
+/* Without the system call a read of the program's own looks the same. */
+enum refusal_answer refusal_judge_read(const struct refusal *refusal,
+				       uint64_t fh,
+				       const struct refusal_call *call)
+{
+	if (fh != refusal->src_fh || !is_same_call(refusal, call))
+		return REFUSAL_NONE;
+	return REFUSAL_CERTAIN;
+}
+
+/*
+ * Without the system call: if the splice ended without a WRITE (the source
+ * has shrunk), a program's own write could come at this offset, but then it
+ * does not carry what the source holds at the copy's offset.
+ */
+enum refusal_answer refusal_judge_write(const struct refusal *refusal,
+					uint64_t fh, uint64_t offset,
+					uint64_t size,
+					const struct refusal_call *call)
+{
+	if (fh != refusal->dst_fh || offset != refusal->dst_offset || !size ||
+	    size > refusal->length)
+		return REFUSAL_NONE;
+	if (is_same_call(refusal, call))
+		return REFUSAL_CERTAIN;
+	return refusal->call.text[0] ? REFUSAL_NONE : REFUSAL_LIKELY;
+}
+
+static uint64_t now_nsec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * Reads the system call that thread @tid waits in.  It may not have gone to
+ * sleep yet after sending its request: then it is "running" a moment longer.
+ */
+static void call_read(struct fs *fs, pid_t tid, struct refusal_call *ret_call)
+{
+	char path[32];
+	ssize_t n;
+	int fd;
+
+	ret_call->text[0] = '\0';
+	snprintf(path, sizeof(path), "%d/syscall", tid);
+	fd = openat(copy_proc_fd(fs), path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	for (int look = 0; look < LOOKS; look++) {
+		n = pread(fd, ret_call->text, sizeof(ret_call->text) - 1, 0);
+		if (n <= 0 || ret_call->text[0] != 'r')
+			break;
+		sched_yield();
+	}
+	close(fd);
+	if (n < 0)
+		n = 0;
+	ret_call->text[n] = '\0';
+	/* A number above 0: read(2) on most, or no system call at all. */
+	if (atoi(ret_call->text) <= 0)
+		ret_call->text[0] = '\0';
+}
+
+static bool holds_bytes(int fd, uint64_t offset, const void *data, size_t size)
+{
+	char buf[65536];
+	size_t done = 0, part;
+	ssize_t n;
+
+	while (done < size) {
+		part = size - done < sizeof(buf) ? size - done : sizeof(buf);
+		n = pread(fd, buf, part, (off_t)(offset + done));
+		if (n <= 0 || memcmp(buf, (const char *)data + done, (size_t)n))
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
+		  uint64_t src_fh, struct file *dst, uint64_t dst_offset,
+		  uint64_t dst_fh, uint64_t length)
+{
+	struct fs *fs = fs_of(req);
+	uint64_t now = now_nsec();
+	struct refusal refusal = {
+		.tid = fuse_req_ctx(req)->pid,
+		.src_fh = src_fh,
+		.dst_fh = dst_fh,
+		.src_offset = src_offset,
+		.dst_offset = dst_offset,
+		.length = length,
+		.deadline = now + ARMED_NSEC,
+	};
+	bool sees_write = dst->io->direct || dst->io->mode == IO_CACHED;
+	bool sees_read = src->io->direct;
+
+	if (refusal.tid > 0 && (sees_write || sees_read))
+		call_read(fs, refusal.tid, &refusal.call);
+	if (refusal.tid > 0 && (sees_write || refusal.call.text[0]) &&
+	    (sees_write || sees_read) &&
+	    refusal_arm(copy_refusals(fs), &refusal, now))
+		return -EOPNOTSUPP;
+	copy_count_invalid(fs);
+	return -EINVAL;
+}
+
+bool refusal_on_read(fuse_req_t req, struct file *file, uint64_t fh)
+{
+	struct fs *fs = fs_of(req);
+	pid_t tid = fuse_req_ctx(req)->pid;
+	struct refusal refusal;
+	struct refusal_call call;
+
+	if (!refusal_find(copy_refusals(fs), tid, now_nsec(), &refusal))
+		return false;
+	if (fh != refusal.src_fh) {
+		refusal_disarm(copy_refusals(fs), tid);
+		return false;
+	}
+	/* An error in the page cache would not be the copy's alone. */
+	if (!file->io->direct || !refusal.call.text[0])
+		return false;
+	call_read(fs, tid, &call);
+	if (refusal_judge_read(&refusal, fh, &call) == REFUSAL_CERTAIN)
+		return true;
+	refusal_disarm(copy_refusals(fs), tid);
+	return false;
+}
+
+static bool carries_source(struct fs *fs, const struct refusal *refusal,
+			   const void *data, size_t size)
+{
+	FILE_AUTO(src);
+
+	src = handle_get(fs, refusal->src_fh);
+	return src && holds_bytes(src->fd, refusal->src_offset, data, size);
+}
+
+bool refusal_on_write(fuse_req_t req, struct file *file, uint64_t fh,
+		      uint64_t offset, const void *data, size_t size)
+{
+	struct fs *fs = fs_of(req);
+	pid_t tid = fuse_req_ctx(req)->pid;
+	struct refusal refusal;
+	struct refusal_call call = { "" };
+	enum refusal_answer answer;
+
+	(void)file;
+	if (!refusal_find(copy_refusals(fs), tid, now_nsec(), &refusal))
+		return false;
+	refusal_disarm(copy_refusals(fs), tid);
+	if (refusal.call.text[0])
+		call_read(fs, tid, &call);
+	answer = refusal_judge_write(&refusal, fh, offset, size, &call);
+	if (answer == REFUSAL_LIKELY && carries_source(fs, &refusal, data, size))
+		answer = REFUSAL_CERTAIN;
+	return answer == REFUSAL_CERTAIN;
+}
+
+void refusal_see(fuse_req_t req)
+{
+	struct fs *fs = fs_of(req);
+
+	refusal_disarm(copy_refusals(fs), fuse_req_ctx(req)->pid);
+}
+
+void refusal_forget(struct fs *fs, uint64_t fh)
+{
+	refusal_disarm_handle(copy_refusals(fs), fh);
+}

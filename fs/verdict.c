@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+/* Verdicts of open files, kept while their files stay as they are. */
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/vfs.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "file.h"
+
+/* Dirty data reaches the disk within this time, by the kernel's defaults. */
+#define DIRTY_SEC 40
+
+static bool kept_get(struct inode_io *io, enum offlay_side side,
+		     const struct facts_stamp *stamp, uint32_t *ret_reasons)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&io->lock);
+	if (io->kept && io->kept[side].valid && !io->writers &&
+	    facts_stamp_equal(&io->kept[side].stamp, stamp)) {
+		*ret_reasons = io->kept[side].reasons;
+		found = true;
+	}
+	pthread_mutex_unlock(&io->lock);
+	return found;
+}
+
+static uint64_t changes_of(struct inode_io *io)
+{
+	uint64_t changes;
+
+	pthread_mutex_lock(&io->lock);
+	changes = io->changes;
+	pthread_mutex_unlock(&io->lock);
+	return changes;
+}
+
+/* Unless somebody may have changed the file since @changes was read. */
+static void kept_set(struct inode_io *io, enum offlay_side side,
+		     const struct facts_stamp *stamp, uint32_t reasons,
+		     uint64_t changes)
+{
+	pthread_mutex_lock(&io->lock);
+	if (!io->kept)
+		io->kept = calloc(2, sizeof(*io->kept));
+	if (io->kept && !io->writers && io->changes == changes)
+		io->kept[side] = (struct verdict_kept){
+			.valid = true, .reasons = reasons, .stamp = *stamp
+		};
+	pthread_mutex_unlock(&io->lock);
+}
+
+/* Gathers, judges, and keeps the verdict if that is safe. */
+static int reach(struct fs *fs, struct inode_io *io, int fd,
+		 enum offlay_side side, uint32_t *ret_reasons)
+{
+	uint64_t changes = changes_of(io);
+	struct facts_stamp before, after;
+	struct offlay_facts facts;
+	struct timespec now;
+	uint32_t reasons;
+	int err;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	err = offlay_facts_gather(fd, side, fs->opt.deny, &facts);
+	if (err)
+		return err;
+	reasons = offlay_eligible(&facts, side, fs->opt.deny).reasons;
+	*ret_reasons = reasons;
+	facts_stamp_of(&facts, &before);
+	if (facts_stamp_is_settled(&before, &now) &&
+	    facts_stamp_read(fd, &after) == 0 &&
+	    facts_stamp_equal(&before, &after))
+		kept_set(io, side, &before, reasons, changes);
+	return 0;
+}
+
+int verdict_reach(struct file *file, enum offlay_side side,
+		  uint32_t *ret_reasons)
+{
+	struct inode_io *io = file->io->inode;
+	struct facts_stamp stamp;
+	int err;
+
+	err = facts_stamp_read(file->fd, &stamp);
+	if (err)
+		return err;
+	if (kept_get(io, side, &stamp, ret_reasons))
+		return 0;
+	return reach(file->fs, io, file->fd, side, ret_reasons);
+}
+
+/*
+ * Could the data, once it is written out, be compressed?  Asking for its
+ * extents would write it out now, and every open of a new file would wait.
+ */
+static bool is_being_written(int fd, const struct facts_stamp *stamp)
+{
+	struct timespec now;
+	struct statfs fs;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	if (now.tv_sec - stamp->ctime_sec > DIRTY_SEC ||
+	    fstatfs(fd, &fs) < 0)
+		return false;
+	return (uint32_t)fs.f_type == BTRFS_SUPER_MAGIC;
+}
+
+bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,
+		      enum offlay_side side)
+{
+	struct facts_stamp stamp;
+	struct offlay_facts facts;
+	unsigned int deny = fs->opt.deny;
+	uint32_t reasons = 0;
+
+	if (facts_stamp_read(fd, &stamp) || !stamp.size)
+		return false;
+	if (kept_get(io, side, &stamp, &reasons))
+		return reasons & OFFLAY_REASONS_POLICY;
+	if ((deny & OFFLAY_DENY_COMPRESSED) && is_being_written(fd, &stamp)) {
+		if (offlay_facts_gather(fd, side, deny & ~OFFLAY_DENY_COMPRESSED,
+					&facts))
+			return false;
+		reasons = offlay_eligible(&facts, side, deny).reasons;
+		return reasons & OFFLAY_REASONS_POLICY;
+	}
+	if (reach(fs, io, fd, side, &reasons))
+		return false;
+	return reasons & OFFLAY_REASONS_POLICY;
+}
+
+void verdict_log(struct file *file, enum offlay_side side, uint32_t reasons)
+{
+	struct offlay_facts facts;
+	char text[128];
+
+	if (!reasons || offlay_facts_gather(file->fd, side,
+					    file->fs->opt.deny, &facts))
+		return;
+	for (enum offlay_reason i = 0; i < OFFLAY_REASON_COUNT; i++) {
+		if (!(reasons & (1u << i)))
+			continue;
+		offlay_reason_describe(i, &facts, text, sizeof(text));
+		log_msg(LOG_DEBUG, "%s of a copy is %s: %s",
+			side == OFFLAY_SOURCE ? "source" : "destination",
+			offlay_reason_name(i), text);
+	}
+}
