@@ -116,7 +116,8 @@ void copy_report_failure(struct copy_run *run, const struct copy_entry *entry,
 			 enum offlay_side side, int err, const char *what);
 void copy_report_abandoned(struct copy_run *run, const struct copy_entry *entry,
 			   const char *why, int err, const char *state);
-void copy_report_done(const struct copy_entry *entry, const char *how);
+void copy_report_done(const struct copy_entry *entry, const char *how,
+		      const char *digest);
 void copy_report_summary(const struct copy_run *run, double seconds);
 
 /* copy_file.c: one regular file. */

@@ -375,7 +375,7 @@ static int copy_opened(struct file_copy *file)
 		return err;
 	atomic_fetch_add(&run->totals.files, 1);
 	if (run->options->verbose)
-		copy_report_done(file->entry, describe(file));
+		copy_report_done(file->entry, describe(file), file->digest);
 	return attr_err;
 }
 

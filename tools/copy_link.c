@@ -168,7 +168,7 @@ static bool make_link(struct copy_worker *worker,
 	}
 	atomic_fetch_add(&totals->links, 1);
 	if (worker->run->options->verbose)
-		copy_report_done(entry, "hard link");
+		copy_report_done(entry, "hard link", "");
 	return true;
 }
 

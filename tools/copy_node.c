@@ -135,8 +135,10 @@ static int copy_new_node(struct copy_worker *worker,
 					       : &totals->specials,
 			 1);
 	if (worker->run->options->verbose)
-		copy_report_done(entry, S_ISLNK(src->st_mode) ? "symbolic link"
-							      : "special file");
+		copy_report_done(entry,
+				 S_ISLNK(src->st_mode) ? "symbolic link"
+						       : "special file",
+				 "");
 	return finish_node(worker, entry, src);
 }
 

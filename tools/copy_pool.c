@@ -12,6 +12,7 @@
 /* What the walk may be ahead by; bounds memory and open directories. */
 #define POOL_NAMES   4096
 #define POOL_BATCHES 64
+#define POOL_SHARE   16
 /* Directories with open descriptors, two each; far below RLIMIT_NOFILE. */
 #define POOL_DIRS 160
 
@@ -21,7 +22,7 @@ struct copy_batch {
 	struct copy_dir *dir; /* holds a reference */
 	struct copy_names names;
 	size_t taken;
-	unsigned int busy; /* threads that work on a name of it */
+	size_t busy; /* names that are worked on */
 };
 
 struct copy_pool {
@@ -31,48 +32,65 @@ struct copy_pool {
 	pthread_cond_t room;  /* something was finished */
 	struct copy_batch *first, **last;
 	size_t queued_names, queued_batches;
+	bool is_full; /* the walk waits for room in the queue */
 	unsigned int open_dirs;
 	bool is_closed;
 	unsigned int n_threads;
 	pthread_t threads[POOL_THREADS_MAX];
 };
 
-/* Waits for a name; NULL when there will be none. */
-static struct copy_batch *take(struct copy_pool *pool,
-			       struct copy_entry *ret_entry)
+/*
+ * How many names a thread takes at once: few, so that large files spread over
+ * the threads, but not one by one, so that the lock is not what they do.
+ */
+static size_t share(const struct copy_pool *pool,
+		    const struct copy_batch *batch)
+{
+	size_t share = (batch->names.count - batch->taken) /
+		       (4 * (pool->n_threads + 1));
+
+	if (share < 1)
+		return 1;
+	return share < POOL_SHARE ? share : POOL_SHARE;
+}
+
+/* Waits for names; NULL when there will be none. */
+static struct copy_batch *take(struct copy_pool *pool, size_t *ret_first,
+			       size_t *ret_count)
 {
 	struct copy_batch *batch;
-	const struct copy_name *name;
 
 	while (!pool->first && !pool->is_closed)
 		pthread_cond_wait(&pool->work, &pool->lock);
 	batch = pool->first;
 	if (!batch)
 		return NULL;
-	name = &batch->names.items[batch->taken++];
-	*ret_entry = (struct copy_entry){
-		.dir = batch->dir,
-		.src_name = batch->names.bytes + name->at,
-		.dst_name = batch->names.bytes + name->at,
-		.type = name->type,
-	};
-	batch->busy++;
-	pool->queued_names--;
+	*ret_first = batch->taken;
+	*ret_count = share(pool, batch);
+	batch->taken += *ret_count;
+	batch->busy += *ret_count;
+	pool->queued_names -= *ret_count;
 	if (batch->taken == batch->names.count) {
 		pool->first = batch->next;
 		if (!pool->first)
 			pool->last = &pool->first;
 		pool->queued_batches--;
 	}
-	pthread_cond_signal(&pool->room);
+	/* Half empty, not a little: the walk is not woken for one name. */
+	if (pool->is_full && pool->queued_names <= POOL_NAMES / 2 &&
+	    pool->queued_batches <= POOL_BATCHES / 2) {
+		pool->is_full = false;
+		pthread_cond_signal(&pool->room);
+	}
 	return batch;
 }
 
 /* The lock is dropped for what follows the last name of a batch. */
 static void put(struct copy_worker *worker, struct copy_pool *pool,
-		struct copy_batch *batch)
+		struct copy_batch *batch, size_t count)
 {
-	if (--batch->busy || batch->taken < batch->names.count)
+	batch->busy -= count;
+	if (batch->busy || batch->taken < batch->names.count)
 		return;
 	batch->dir->batches--;
 	pthread_cond_signal(&pool->room);
@@ -83,21 +101,38 @@ static void put(struct copy_worker *worker, struct copy_pool *pool,
 	pthread_mutex_lock(&pool->lock);
 }
 
+static void copy_share(struct copy_worker *worker,
+		       const struct copy_batch *batch, size_t first,
+		       size_t count)
+{
+	const struct copy_name *name = &batch->names.items[first];
+
+	/* Interrupted, the rest of the queue is let go. */
+	for (; count && !copy_interrupted(); count--, name++) {
+		const struct copy_entry entry = {
+			.dir = batch->dir,
+			.src_name = batch->names.bytes + name->at,
+			.dst_name = batch->names.bytes + name->at,
+			.type = name->type,
+		};
+
+		copy_entry(worker, &entry);
+	}
+}
+
 static void *work(void *arg)
 {
 	struct copy_pool *pool = arg;
 	struct copy_worker worker = { .run = pool->run };
 	struct copy_batch *batch;
-	struct copy_entry entry;
+	size_t first, count;
 
 	pthread_mutex_lock(&pool->lock);
-	while ((batch = take(pool, &entry))) {
+	while ((batch = take(pool, &first, &count))) {
 		pthread_mutex_unlock(&pool->lock);
-		/* Interrupted, the rest of the queue is let go. */
-		if (!copy_interrupted())
-			copy_entry(&worker, &entry);
+		copy_share(&worker, batch, first, count);
 		pthread_mutex_lock(&pool->lock);
-		put(&worker, pool, batch);
+		put(&worker, pool, batch, count);
 	}
 	pthread_mutex_unlock(&pool->lock);
 	copy_worker_done(&worker);
@@ -133,11 +168,13 @@ int copy_pool_new(struct copy_run *run, struct copy_pool **ret_pool)
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
 	pthread_cond_init(&pool->room, NULL);
+	pthread_mutex_lock(&pool->lock);
 	while (!err && pool->n_threads < want) {
 		err = pthread_create(&pool->threads[pool->n_threads], NULL,
 				     work, pool);
 		pool->n_threads += !err;
 	}
+	pthread_mutex_unlock(&pool->lock);
 	if (!pool->n_threads) {
 		copy_pool_free(pool);
 		return -err;
@@ -194,8 +231,9 @@ int copy_pool_submit(struct copy_pool *pool, struct copy_dir *dir,
 	atomic_fetch_add(&dir->refs, 1);
 
 	pthread_mutex_lock(&pool->lock);
-	while (pool->queued_names >= POOL_NAMES ||
-	       pool->queued_batches >= POOL_BATCHES)
+	pool->is_full = pool->queued_names >= POOL_NAMES ||
+			pool->queued_batches >= POOL_BATCHES;
+	while (pool->is_full)
 		pthread_cond_wait(&pool->room, &pool->lock);
 	dir->batches++;
 	*pool->last = batch;

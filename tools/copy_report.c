@@ -110,14 +110,17 @@ void copy_report_abandoned(struct copy_run *run, const struct copy_entry *entry,
 /**
  * copy_report_done() - the line of --verbose
  * @how: how it was copied
+ * @digest: XXH3-128 of what --verify has read, or ""
  */
-void copy_report_done(const struct copy_entry *entry, const char *how)
+void copy_report_done(const struct copy_entry *entry, const char *how,
+		      const char *digest)
 {
 	char *src = quoted_path(entry, OFFLAY_SOURCE);
 	char *dst = quoted_path(entry, OFFLAY_DESTINATION);
 
 	report_status(NULL);
-	printf("%s -> %s (%s)\n", src, dst, how);
+	printf("%s -> %s (%s%s%s)\n", src, dst, how, *digest ? ", xxh128 " : "",
+	       digest);
 	free(src);
 	free(dst);
 }

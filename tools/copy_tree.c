@@ -341,7 +341,7 @@ static struct copy_dir *enter(struct walk *walk, const struct copy_entry *entry)
 	}
 	atomic_fetch_add(&run->totals.directories, 1);
 	if (run->options->verbose)
-		copy_report_done(entry, "directory");
+		copy_report_done(entry, "directory", "");
 	if (!walk->top) {
 		walk->top = dir;
 		if (dir->created)
