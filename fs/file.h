@@ -44,15 +44,15 @@ struct inode_io {
 	enum io_mode mode;
 	int backing_id; /* valid while mode is IO_PASSTHROUGH */
 	unsigned int opens;
-	unsigned int writers; /* opens that may write behind our back */
-	uint64_t changes; /* counted by file_changed() */
+	unsigned int writers;	   /* opens that may write behind our back */
+	uint64_t changes;	   /* counted by file_changed() */
 	struct verdict_kept *kept; /* one a side (enum offlay_side), or NULL */
 	bool local; /* the backing has no errors to say at close(2) */
 };
 
 /* One copy that goes on over several requests. */
 struct copy_trail {
-	const struct inode *src; /* NULL: none; only compared */
+	const struct inode *src;     /* NULL: none; only compared */
 	uint64_t src_next, dst_next; /* where the next range would begin */
 };
 
@@ -67,10 +67,10 @@ struct page_drop {
 struct file_io {
 	struct inode_io *inode;
 	enum io_mode mode; /* as inode->mode at open; does not change */
-	bool direct; /* reads and writes come here */
+	bool direct;	   /* reads and writes come here */
 	pid_t opener; /* the thread that is counted as reading, 0 for none */
-	atomic_int direct_fd; /* backing with O_DIRECT, -1 until needed */
-	pthread_mutex_t lock; /* guards @trail */
+	atomic_int direct_fd;	 /* backing with O_DIRECT, -1 until needed */
+	pthread_mutex_t lock;	 /* guards @trail */
 	struct copy_trail trail; /* of the copy into this handle */
 	struct page_drop drop;
 };
@@ -80,14 +80,14 @@ struct file_io {
  */
 
 struct open_case {
-	int flags; /* of the caller, O_* */
+	int flags;	   /* of the caller, O_* */
 	enum io_mode mode; /* of the inode */
-	bool sxid; /* the file has suid or sgid */
-	bool ineligible; /* could be refused on a side this handle can be on */
+	bool sxid;	   /* the file has suid or sgid */
+	bool ineligible;  /* could be refused on a side this handle can be on */
 	bool copy_coming; /* a copy loop may write this new file */
-	bool clone_only; /* any copy into it may be refused */
-	bool keep_cache; /* cached pages outlive close and open */
-	bool local; /* see struct inode_io */
+	bool clone_only;  /* any copy into it may be refused */
+	bool keep_cache;  /* cached pages outlive close and open */
+	bool local;	  /* see struct inode_io */
 };
 
 struct open_mode {

@@ -19,9 +19,9 @@
 #define REPLY_MAX (1ull << 30)
 
 /* Moving by hand is cut so that it takes about this long. */
-#define MOVE_NSEC 80000000ull
-#define MOVE_MIN  (4ull << 20)
-#define MOVE_MAX  REPLY_MAX
+#define MOVE_NSEC  80000000ull
+#define MOVE_MIN   (4ull << 20)
+#define MOVE_MAX   REPLY_MAX
 #define MOVE_FIRST (64ull << 20)
 
 /* Threads are told apart by the low bits of their ids: a hint, no more. */
@@ -33,7 +33,7 @@ struct copy_state {
 	struct page_dropper *dropper;
 	int proc_fd;
 	_Atomic uint64_t move_max; /* bytes that take MOVE_NSEC, as measured */
-	_Atomic uint64_t invalid; /* refusals that were seen as EINVAL */
+	_Atomic uint64_t invalid;  /* refusals that were seen as EINVAL */
 	atomic_uint readers[READERS]; /* files that a thread has open to read */
 };
 

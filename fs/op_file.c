@@ -112,8 +112,8 @@ static enum io_mode io_enter(struct fs *fs, struct inode_io *io, int fd,
 
 	pthread_mutex_lock(&io->lock);
 	if (!io->opens)
-		io->mode = backing_attach(fs, io, fd) ? IO_CACHED :
-							IO_PASSTHROUGH;
+		io->mode = backing_attach(fs, io, fd) ? IO_CACHED
+						      : IO_PASSTHROUGH;
 	mode = io->mode;
 	io->opens++;
 	if (writable && mode == IO_PASSTHROUGH)

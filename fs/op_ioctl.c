@@ -123,9 +123,9 @@ static int explain_fill(struct fs *fs, struct file *file,
 		ret_explain->refuse = OFFLAY_IOC_REFUSE_COPY;
 		break;
 	}
-	ret_explain->offload = fs->opt.offload == OFFLOAD_CLONE ?
-				       OFFLAY_IOC_OFFLOAD_CLONE :
-				       OFFLAY_IOC_OFFLOAD_AUTO;
+	ret_explain->offload = fs->opt.offload == OFFLOAD_CLONE
+				       ? OFFLAY_IOC_OFFLOAD_CLONE
+				       : OFFLAY_IOC_OFFLOAD_AUTO;
 	return 0;
 }
 

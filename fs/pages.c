@@ -85,8 +85,8 @@ void page_drop(struct file *file, uint64_t offset, uint64_t length)
 
 	pthread_mutex_lock(&dropper->lock);
 	if (!dropper->running && !dropper->stop)
-		dropper->running = !pthread_create(&dropper->thread, NULL, work,
-						   dropper);
+		dropper->running =
+			!pthread_create(&dropper->thread, NULL, work, dropper);
 	if (!dropper->running || !length) {
 		pthread_mutex_unlock(&dropper->lock);
 		return;

@@ -136,8 +136,7 @@ bool refusal_find(struct refusal_table *table, pid_t tid, uint64_t now,
 static bool is_same_call(const struct refusal *refusal,
 			 const struct refusal_call *call)
 {
-	return refusal->call.text[0] &&
-	       !strcmp(refusal->call.text, call->text);
+	return refusal->call.text[0] && !strcmp(refusal->call.text, call->text);
 }
 
 /* Without the system call a read of the program's own looks the same. */
@@ -298,7 +297,8 @@ bool refusal_on_write(fuse_req_t req, struct file *file, uint64_t fh,
 	if (refusal.call.text[0])
 		call_read(fs, tid, &call);
 	answer = refusal_judge_write(&refusal, fh, offset, size, &call);
-	if (answer == REFUSAL_LIKELY && carries_source(fs, &refusal, data, size))
+	if (answer == REFUSAL_LIKELY &&
+	    carries_source(fs, &refusal, data, size))
 		answer = REFUSAL_CERTAIN;
 	return answer == REFUSAL_CERTAIN;
 }

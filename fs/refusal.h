@@ -41,9 +41,9 @@ struct refusal_table {
 
 /* What a request of a thread means for its armed refusal. */
 enum refusal_answer {
-	REFUSAL_NONE, /* nothing: serve the request */
+	REFUSAL_NONE,	 /* nothing: serve the request */
 	REFUSAL_CERTAIN, /* answer it with the refusal */
-	REFUSAL_LIKELY, /* so, if it carries the source's bytes */
+	REFUSAL_LIKELY,	 /* so, if it carries the source's bytes */
 };
 
 /* Pure but for the table: time and system call come from outside. */

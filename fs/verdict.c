@@ -47,9 +47,9 @@ static void kept_set(struct inode_io *io, enum offlay_side side,
 	if (!io->kept)
 		io->kept = calloc(2, sizeof(*io->kept));
 	if (io->kept && !io->writers && io->changes == changes)
-		io->kept[side] = (struct verdict_kept){
-			.valid = true, .reasons = reasons, .stamp = *stamp
-		};
+		io->kept[side] = (struct verdict_kept){ .valid = true,
+							.reasons = reasons,
+							.stamp = *stamp };
 	pthread_mutex_unlock(&io->lock);
 }
 
@@ -103,8 +103,7 @@ static bool is_being_written(int fd, const struct facts_stamp *stamp)
 	struct statfs fs;
 
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	if (now.tv_sec - stamp->ctime_sec > DIRTY_SEC ||
-	    fstatfs(fd, &fs) < 0)
+	if (now.tv_sec - stamp->ctime_sec > DIRTY_SEC || fstatfs(fd, &fs) < 0)
 		return false;
 	return (uint32_t)fs.f_type == BTRFS_SUPER_MAGIC;
 }
@@ -122,8 +121,8 @@ bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,
 	if (kept_get(io, side, &stamp, &reasons))
 		return reasons & OFFLAY_REASONS_POLICY;
 	if ((deny & OFFLAY_DENY_COMPRESSED) && is_being_written(fd, &stamp)) {
-		if (offlay_facts_gather(fd, side, deny & ~OFFLAY_DENY_COMPRESSED,
-					&facts))
+		if (offlay_facts_gather(fd, side,
+					deny & ~OFFLAY_DENY_COMPRESSED, &facts))
 			return false;
 		reasons = offlay_eligible(&facts, side, deny).reasons;
 		return reasons & OFFLAY_REASONS_POLICY;
@@ -138,8 +137,8 @@ void verdict_log(struct file *file, enum offlay_side side, uint32_t reasons)
 	struct offlay_facts facts;
 	char text[128];
 
-	if (!reasons || offlay_facts_gather(file->fd, side,
-					    file->fs->opt.deny, &facts))
+	if (!reasons ||
+	    offlay_facts_gather(file->fd, side, file->fs->opt.deny, &facts))
 		return;
 	for (enum offlay_reason i = 0; i < OFFLAY_REASON_COUNT; i++) {
 		if (!(reasons & (1u << i)))
