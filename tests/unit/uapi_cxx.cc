@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+/* Both public headers used from C++, each on its own and twice. */
+#include "offlay_uapi.h"
+static_assert(sizeof(offlay_ioc_explain) == 160, "explain");
+static_assert(OFFLAY_IOC_EXPLAIN == 0xC0A0F101u, "explain");
+
+#include "offlay.h"
+#include "offlay.h"
+#include "offlay_uapi.h"
+
+/* Links only if offlay.h says that the functions are C. */
+int main()
+{
+	const offlay_status *row = offlay_status_refused(OFFLAY_DESTINATION);
+	offlay_facts facts = offlay_facts();
+	const char *bad;
+	unsigned int deny;
+
+	if (offlay_deny_parse("all", &deny, &bad) || deny != OFFLAY_DENY_ALL)
+		return 1;
+	if (offlay_eligible(&facts, OFFLAY_SOURCE, deny).reasons !=
+	    1u << OFFLAY_REASON_NOT_REGULAR)
+		return 1;
+	return row->win32 == 4443 ? 0 : 1;
+}
