@@ -21,18 +21,14 @@ int copy_engine_new(const struct sys_ops *ops, void *ctx,
 		    struct offlay_engine **ret_engine)
 {
 	struct offlay_engine *engine;
-	int err;
 
 	engine = calloc(1, sizeof(*engine));
 	if (!engine)
 		return -ENOMEM;
 	engine->ops = ops;
 	engine->ctx = ctx;
-	err = pthread_mutex_init(&engine->pairs.lock, NULL);
-	if (err) {
-		free(engine);
-		return -err;
-	}
+	pthread_mutex_init(&engine->pairs.lock, NULL);
+	pthread_mutex_init(&engine->buffers.lock, NULL);
 	*ret_engine = engine;
 	return 0;
 }
@@ -46,8 +42,42 @@ void offlay_engine_free(struct offlay_engine *engine)
 {
 	if (!engine)
 		return;
+	while (engine->buffers.free_count)
+		free(engine->buffers.free[--engine->buffers.free_count]);
+	pthread_mutex_destroy(&engine->buffers.lock);
 	pthread_mutex_destroy(&engine->pairs.lock);
 	free(engine);
+}
+
+void *copy_buffer_take(struct copy_buffers *buffers)
+{
+	void *buffer = NULL;
+	bool make = false;
+
+	pthread_mutex_lock(&buffers->lock);
+	if (buffers->free_count) {
+		buffer = buffers->free[--buffers->free_count];
+	} else if (buffers->made < COPY_BUFFERS) {
+		buffers->made++;
+		make = true;
+	}
+	pthread_mutex_unlock(&buffers->lock);
+	if (!make)
+		return buffer;
+	buffer = malloc(COPY_BUFFER_SIZE);
+	if (!buffer) {
+		pthread_mutex_lock(&buffers->lock);
+		buffers->made--;
+		pthread_mutex_unlock(&buffers->lock);
+	}
+	return buffer;
+}
+
+void copy_buffer_give(struct copy_buffers *buffers, void *buffer)
+{
+	pthread_mutex_lock(&buffers->lock);
+	buffers->free[buffers->free_count++] = buffer;
+	pthread_mutex_unlock(&buffers->lock);
 }
 
 /*

@@ -6,8 +6,7 @@
 
 #include "private.h"
 
-#define DATA_BUFFER (64u << 10)
-#define DATA_PAGE   4096u
+#define DATA_PAGE 4096u
 
 /* How often the end of a file's data is asked while the file keeps changing. */
 #define DATA_ASKS 8
@@ -350,9 +349,9 @@ static int move_all(struct mover *m)
 	return 0;
 }
 
-int copy_data_move(struct copy_job *job, uint64_t length)
+static int move_with_buffer(struct copy_job *job, uint64_t length, void *buf,
+			    size_t buf_size)
 {
-	char buf[DATA_BUFFER];
 	uint64_t start = job->result.copied;
 	struct mover m = {
 		.job = job,
@@ -362,7 +361,7 @@ int copy_data_move(struct copy_job *job, uint64_t length)
 		.seeks = true,
 		.punches = true,
 		.buf = buf,
-		.buf_size = sizeof(buf),
+		.buf_size = buf_size,
 	};
 	struct sys_file dst;
 	int err, settle_err;
@@ -380,6 +379,22 @@ int copy_data_move(struct copy_job *job, uint64_t length)
 		return err;
 	job->result.stop = -err;
 	return 0;
+}
+
+int copy_data_move(struct copy_job *job, uint64_t length)
+{
+	struct copy_buffers *buffers = &job->engine->buffers;
+	char small[COPY_BUFFER_SMALL];
+	void *large = NULL;
+	int err;
+
+	if (length > sizeof(small))
+		large = copy_buffer_take(buffers);
+	if (!large)
+		return move_with_buffer(job, length, small, sizeof(small));
+	err = move_with_buffer(job, length, large, COPY_BUFFER_SIZE);
+	copy_buffer_give(buffers, large);
+	return err;
 }
 
 int copy_data(struct copy_job *job)

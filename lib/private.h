@@ -107,11 +107,32 @@ void copy_pair_declined(struct copy_pairs *pairs,
 
 #define COPY_FLAGS (OFFLAY_COPY_ZEROS_TO_HOLES | OFFLAY_COPY_CLONE_ONLY)
 
+/*
+ * Buffers of the data mover.  Whoever finds none free makes do with a small
+ * one on the stack, so that memory is bounded and a copy that hangs on a dead
+ * server keeps nobody waiting.
+ */
+#define COPY_BUFFERS	  16
+#define COPY_BUFFER_SIZE  (256u << 10)
+#define COPY_BUFFER_SMALL (64u << 10)
+
+struct copy_buffers {
+	pthread_mutex_t lock; /* guards all below */
+	unsigned int made;    /* of at most COPY_BUFFERS */
+	unsigned int free_count;
+	void *free[COPY_BUFFERS];
+};
+
 struct offlay_engine {
 	const struct sys_ops *ops;
 	void *ctx; /* of ops */
 	struct copy_pairs pairs;
+	struct copy_buffers buffers;
 };
+
+/* NULL where there is none to be had; else give it back. */
+void *copy_buffer_take(struct copy_buffers *buffers);
+void copy_buffer_give(struct copy_buffers *buffers, void *buffer);
 
 int copy_engine_new(const struct sys_ops *ops, void *ctx,
 		    struct offlay_engine **ret_engine);
