@@ -3,6 +3,7 @@
 #ifndef OFFLAY_FILE_H
 #define OFFLAY_FILE_H
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -76,7 +77,7 @@ struct file_io {
 };
 
 /*
- * op_file.c: the one decision how a file is opened (design decision 4).
+ * open_mode.c: the one decision how a file is opened (design decision 4).
  */
 
 struct open_case {
@@ -95,6 +96,16 @@ struct open_mode {
 	bool keep_cache;
 	bool noflush;
 };
+
+static inline bool open_is_readable(int flags)
+{
+	return (flags & O_ACCMODE) != O_WRONLY;
+}
+
+static inline bool open_is_writable(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
 
 /* Pure. */
 struct open_mode open_mode_choose(const struct open_case *open);

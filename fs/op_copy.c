@@ -11,6 +11,7 @@
 
 #include "file.h"
 #include "refusal.h"
+#include "refusal_table.h"
 
 /*
  * One reply at most: a caller cannot be killed while its request is here, and

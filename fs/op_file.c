@@ -14,38 +14,6 @@
 #define F2FS_SUPER_MAGIC 0xF2F52010
 #endif
 
-static bool is_readable(int flags)
-{
-	return (flags & O_ACCMODE) != O_WRONLY;
-}
-
-static bool is_writable(int flags)
-{
-	return (flags & O_ACCMODE) != O_RDONLY;
-}
-
-/*
- * Passthrough alone where nothing speaks against it.  O_APPEND and O_DIRECT
- * do: the kernel opens the backing with the flags of open(2) and never looks
- * again, while fcntl(F_SETFL) may take both away.
- */
-struct open_mode open_mode_choose(const struct open_case *open)
-{
-	struct open_mode mode = { .noflush = open->local };
-
-	if (open->mode != IO_PASSTHROUGH) {
-		/* Only we can append where somebody else appends, too. */
-		mode.direct = open->flags & O_APPEND;
-		mode.keep_cache = open->keep_cache && !mode.direct;
-		return mode;
-	}
-	mode.direct = (open->flags & (O_APPEND | O_DIRECT)) ||
-		      (open->sxid && is_writable(open->flags)) ||
-		      open->ineligible || open->copy_coming ||
-		      (open->clone_only && is_writable(open->flags));
-	return mode;
-}
-
 /* Where close(2) never has an error to tell. */
 static bool is_local(int fd)
 {
@@ -147,7 +115,7 @@ void file_io_free(struct file *file)
 	if (!io)
 		return;
 	copy_reads_end(file->fs, io->opener);
-	io_leave(file->fs, io->inode, is_writable(file->flags));
+	io_leave(file->fs, io->inode, open_is_writable(file->flags));
 	fd = atomic_load(&io->direct_fd);
 	if (fd >= 0)
 		close(fd);
@@ -165,10 +133,10 @@ static bool is_doubtful(struct file *file, bool fresh)
 
 	if (fresh || !visible || !fs->opt.deny)
 		return false;
-	if (is_readable(file->flags) &&
+	if (open_is_readable(file->flags) &&
 	    verdict_doubtful(fs, file->io->inode, file->fd, OFFLAY_SOURCE))
 		return true;
-	return is_writable(file->flags) &&
+	return open_is_writable(file->flags) &&
 	       verdict_doubtful(fs, file->io->inode, file->fd,
 				OFFLAY_DESTINATION);
 }
@@ -177,7 +145,7 @@ static bool has_sxid(const struct file *file)
 {
 	struct stat st;
 
-	return is_writable(file->flags) && fstat(file->fd, &st) == 0 &&
+	return open_is_writable(file->flags) && fstat(file->fd, &st) == 0 &&
 	       (st.st_mode & (S_ISUID | S_ISGID));
 }
 
@@ -200,10 +168,10 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 	if (io->mode == IO_PASSTHROUGH) {
 		open.sxid = has_sxid(file);
 		open.ineligible = is_doubtful(file, fresh);
-		open.copy_coming = fresh && is_writable(file->flags) &&
+		open.copy_coming = fresh && open_is_writable(file->flags) &&
 				   fs->opt.accel && copy_is_coming(fs, tid);
 	}
-	if (!is_writable(file->flags) && !open.ineligible) {
+	if (!open_is_writable(file->flags) && !open.ineligible) {
 		copy_reads_begin(fs, tid);
 		io->opener = tid;
 	}
@@ -240,7 +208,7 @@ static int open_handle(fuse_req_t req, const struct pin *pin, int fd,
 	io->inode = inode;
 	pthread_mutex_init(&io->lock, NULL);
 	atomic_init(&io->direct_fd, -1);
-	io->mode = io_enter(fs, inode, fd, is_writable(fi->flags));
+	io->mode = io_enter(fs, inode, fd, open_is_writable(fi->flags));
 	file->io = io;
 	if (fi->flags & O_DIRECT) {
 		/* The kernel knows only later whether the backing can. */
@@ -262,7 +230,7 @@ static int open_backing(fuse_req_t req, const struct pin *pin, int flags)
 {
 	struct fs *fs = fs_of(req);
 	int take = flags & (O_TRUNC | O_NOATIME);
-	int access = is_writable(flags) ? O_RDWR : O_RDONLY;
+	int access = open_is_writable(flags) ? O_RDWR : O_RDONLY;
 	int fd;
 
 	fd = inode_open(fs, pin, access | take);
@@ -271,7 +239,7 @@ static int open_backing(fuse_req_t req, const struct pin *pin, int flags)
 		fd = inode_open(fs, pin, access | take);
 	}
 	/* chattr +a */
-	if (fd == -EPERM && (flags & O_APPEND) && is_writable(flags))
+	if (fd == -EPERM && (flags & O_APPEND) && open_is_writable(flags))
 		fd = inode_open(fs, pin, access | take | O_APPEND);
 	if (fd == -EPERM && (flags & O_NOATIME))
 		fd = inode_open(fs, pin, access | (take & ~O_NOATIME));
@@ -328,7 +296,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static int create_backing(fuse_req_t req, const struct pin *dir,
 			  const char *name, mode_t mode, int flags)
 {
-	int access = is_writable(flags) ? O_RDWR : O_RDONLY;
+	int access = open_is_writable(flags) ? O_RDWR : O_RDONLY;
 	int fd, err;
 
 	err = creds_enter(req, mode & S_ISGID);
