@@ -16,6 +16,8 @@ struct command {
 static const struct command commands[] = {
 	{ "copy", cmd_copy, "copy files and trees, sharing extents" },
 	{ "doctor", cmd_doctor, "say what this machine and directory allow" },
+	{ "explain", cmd_explain,
+	  "say whether files may be offloaded, and why" },
 
 };
 
