@@ -141,10 +141,19 @@ struct refusal_table *copy_refusals(struct fs *fs);
 /* Counts a refusal that the caller sees as EINVAL. */
 void copy_count_invalid(struct fs *fs);
 struct page_dropper *copy_page_dropper(struct fs *fs);
+struct verdict_volume *copy_volume(struct fs *fs);
 /* O_PATH of /proc, -1 where there is none. */
 int copy_proc_fd(struct fs *fs);
 
 /* verdict.c */
+
+/* Does the filesystem mounted as @mnt_id compress what is written to it? */
+struct verdict_volume {
+	pthread_mutex_t lock; /* guards all below */
+	uint64_t mnt_id;
+	int64_t until; /* seconds, CLOCK_MONOTONIC_COARSE */
+	bool compresses;
+};
 
 /*
  * Everything against @file on one side of a copy.  Costs a system call while

@@ -32,6 +32,7 @@ struct copy_state {
 	struct offlay_engine *engine;
 	struct refusal_table refusals;
 	struct page_dropper *dropper;
+	struct verdict_volume volume; /* the last one that was asked for */
 	int proc_fd;
 	_Atomic uint64_t move_max; /* bytes that take MOVE_NSEC, as measured */
 	_Atomic uint64_t invalid;  /* refusals that were seen as EINVAL */
@@ -55,6 +56,7 @@ int copy_state_new(struct fs *fs, struct copy_state **ret_copy)
 		return err;
 	}
 	refusal_table_init(&copy->refusals);
+	pthread_mutex_init(&copy->volume.lock, NULL);
 	copy->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	atomic_init(&copy->move_max, MOVE_FIRST);
 	*ret_copy = copy;
@@ -76,6 +78,7 @@ void copy_state_free(struct copy_state *copy)
 			(unsigned long long)atomic_load(&copy->invalid));
 	if (copy->proc_fd >= 0)
 		close(copy->proc_fd);
+	pthread_mutex_destroy(&copy->volume.lock);
 	refusal_table_done(&copy->refusals);
 	offlay_engine_free(copy->engine);
 	page_dropper_free(copy->dropper);
@@ -90,6 +93,11 @@ struct refusal_table *copy_refusals(struct fs *fs)
 struct page_dropper *copy_page_dropper(struct fs *fs)
 {
 	return fs->copy->dropper;
+}
+
+struct verdict_volume *copy_volume(struct fs *fs)
+{
+	return &fs->copy->volume;
 }
 
 void copy_count_invalid(struct fs *fs)

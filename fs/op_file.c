@@ -124,14 +124,19 @@ void file_io_free(struct file *file)
 	file->io = NULL;
 }
 
+/* Are there copies that this mount refuses so that the caller sees it? */
+static bool refuses_visibly(const struct fs *fs)
+{
+	return fs->opt.deny && (fs->opt.refuse == REFUSE_VISIBLE ||
+				fs->opt.offload == OFFLOAD_CLONE);
+}
+
 /* Could a copy from or to this handle be refused, now or soon? */
 static bool is_doubtful(struct file *file, bool fresh)
 {
 	struct fs *fs = file->fs;
-	bool visible = fs->opt.refuse == REFUSE_VISIBLE ||
-		       fs->opt.offload == OFFLOAD_CLONE;
 
-	if (fresh || !visible || !fs->opt.deny)
+	if (fresh || !refuses_visibly(fs))
 		return false;
 	if (open_is_readable(file->flags) &&
 	    verdict_doubtful(fs, file->io->inode, file->fd, OFFLAY_SOURCE))
@@ -169,7 +174,8 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 		open.sxid = has_sxid(file);
 		open.ineligible = is_doubtful(file, fresh);
 		open.copy_coming = fresh && open_is_writable(file->flags) &&
-				   fs->opt.accel && copy_is_coming(fs, tid);
+				   refuses_visibly(fs) &&
+				   copy_is_coming(fs, tid);
 	}
 	if (!open_is_writable(file->flags) && !open.ineligible) {
 		copy_reads_begin(fs, tid);

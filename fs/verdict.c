@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Verdicts of open files, kept while their files stay as they are. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <syslog.h>
 #include <time.h>
@@ -93,19 +97,81 @@ int verdict_reach(struct file *file, enum offlay_side side,
 	return reach(file->fs, io, file->fd, side, ret_reasons);
 }
 
+/* The options of a line of mountinfo that is about @mnt_id, else NULL. */
+static const char *options_of(const char *line, uint64_t mnt_id)
+{
+	const char *dash = strstr(line, " - ");
+
+	return strtoull(line, NULL, 10) == mnt_id && dash ? dash : NULL;
+}
+
+/* Without an answer: yes. */
+static bool ask_compresses(struct fs *fs, uint64_t mnt_id)
+{
+	const char *options = NULL;
+	char *line = NULL;
+	size_t size = 0;
+	bool compresses;
+	FILE *file;
+	int fd;
+
+	fd = openat(copy_proc_fd(fs), "self/mountinfo", O_RDONLY | O_CLOEXEC);
+	file = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!file) {
+		if (fd >= 0)
+			close(fd);
+		return true;
+	}
+	while (!options && getline(&line, &size, file) > 0)
+		options = options_of(line, mnt_id);
+	compresses = !options ||
+		     (strstr(options, ",compress") && !strstr(options, "=no"));
+	free(line);
+	fclose(file);
+	return compresses;
+}
+
+/* A mount may change its options: the answer is kept for a second. */
+static bool is_compressing(struct fs *fs, int fd)
+{
+	struct verdict_volume *volume = copy_volume(fs);
+	struct timespec now;
+	struct statx stx;
+	bool known, compresses;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) < 0 ||
+	    !(stx.stx_mask & STATX_MNT_ID))
+		return true;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	pthread_mutex_lock(&volume->lock);
+	known = volume->mnt_id == stx.stx_mnt_id && now.tv_sec < volume->until;
+	compresses = volume->compresses;
+	pthread_mutex_unlock(&volume->lock);
+	if (known)
+		return compresses;
+	compresses = ask_compresses(fs, stx.stx_mnt_id);
+	pthread_mutex_lock(&volume->lock);
+	volume->mnt_id = stx.stx_mnt_id;
+	volume->until = now.tv_sec + 1;
+	volume->compresses = compresses;
+	pthread_mutex_unlock(&volume->lock);
+	return compresses;
+}
+
 /*
- * Could the data, once it is written out, be compressed?  Asking for its
- * extents would write it out now, and every open of a new file would wait.
+ * Has the file data that is not written out yet, and may be compressed then?
+ * Asking for its extents would write it out now, and every open of a new file
+ * would wait.
  */
 static bool is_being_written(int fd, const struct facts_stamp *stamp)
 {
 	struct timespec now;
-	struct statfs fs;
+	struct statfs st;
 
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	if (now.tv_sec - stamp->ctime_sec > DIRTY_SEC || fstatfs(fd, &fs) < 0)
-		return false;
-	return (uint32_t)fs.f_type == BTRFS_SUPER_MAGIC;
+	return now.tv_sec - stamp->ctime_sec <= DIRTY_SEC &&
+	       fstatfs(fd, &st) == 0 &&
+	       (uint32_t)st.f_type == BTRFS_SUPER_MAGIC;
 }
 
 bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,
@@ -121,11 +187,13 @@ bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,
 	if (kept_get(io, side, &stamp, &reasons))
 		return reasons & OFFLAY_REASONS_POLICY;
 	if ((deny & OFFLAY_DENY_COMPRESSED) && is_being_written(fd, &stamp)) {
-		if (offlay_facts_gather(fd, side,
-					deny & ~OFFLAY_DENY_COMPRESSED, &facts))
+		deny &= ~OFFLAY_DENY_COMPRESSED;
+		if (offlay_facts_gather(fd, side, deny, &facts))
 			return false;
-		reasons = offlay_eligible(&facts, side, deny).reasons;
-		return reasons & OFFLAY_REASONS_POLICY;
+		/* The attribute is known; only the extents are not. */
+		reasons = offlay_eligible(&facts, side, fs->opt.deny).reasons;
+		return (reasons & OFFLAY_REASONS_POLICY) ||
+		       is_compressing(fs, fd);
 	}
 	if (reach(fs, io, fd, side, &reasons))
 		return false;
