@@ -169,6 +169,34 @@ void creds_restore_fsetid(struct fs *fs)
 		caps_change(CAP_BIT(CAP_FSETID), 0);
 }
 
+/*
+ * Without CAP_FSETID the filesystem drops suid, and sgid with group execution.
+ * Without the latter sgid stays for members of the group: the one case where
+ * it must know who they are.
+ */
+enum creds_writer creds_enter_writer(fuse_req_t req, int fd, bool drops)
+{
+	struct fs *fs = fs_of(req);
+	struct stat st;
+
+	if (!drops || !fs->privileged)
+		return CREDS_WRITER_AS_IS;
+	if (fstat(fd, &st) == 0 && (st.st_mode & S_ISGID) &&
+	    !(st.st_mode & S_IXGRP) && fuse_req_ctx(req)->uid != 0 &&
+	    creds_enter(req, true) == 0)
+		return CREDS_WRITER_CALLER;
+	creds_drop_fsetid(fs);
+	return CREDS_WRITER_PLAIN;
+}
+
+void creds_leave_writer(fuse_req_t req, enum creds_writer writer)
+{
+	if (writer == CREDS_WRITER_CALLER)
+		creds_leave(req);
+	else if (writer == CREDS_WRITER_PLAIN)
+		creds_restore_fsetid(fs_of(req));
+}
+
 bool creds_can_switch(void)
 {
 	const uint64_t needed = CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) |

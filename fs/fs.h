@@ -97,6 +97,18 @@ static inline bool creds_caller_drops_suid(fuse_req_t req)
 {
 	return fuse_req_ctx(req)->uid != 0;
 }
+/*
+ * Around a change of the data of the file open (or O_PATH) as @fd, where
+ * @drops: the backing then drops suid and sgid as it would have for the caller.
+ * Pass what enter returns to leave, on the same thread, before the answer.
+ */
+enum creds_writer {
+	CREDS_WRITER_AS_IS,
+	CREDS_WRITER_PLAIN,
+	CREDS_WRITER_CALLER
+};
+enum creds_writer creds_enter_writer(fuse_req_t req, int fd, bool drops);
+void creds_leave_writer(fuse_req_t req, enum creds_writer writer);
 /* Can this process act for other users at all? */
 bool creds_can_switch(void);
 /* After mounting: gives up the capabilities that nothing here needs. */

@@ -11,7 +11,6 @@
 
 #include "file.h"
 #include "refusal.h"
-#include "refusal_table.h"
 
 /*
  * One reply at most: a caller cannot be killed while its request is here, and
@@ -191,7 +190,8 @@ static int judge(struct copy_request *copy)
 	if (err)
 		return err;
 	copy->dst_reasons = reasons & OFFLAY_REASONS_POLICY;
-	return 0;
+	/* Known to the VFS of the backing, but not to that of the mount. */
+	return reasons & (1u << OFFLAY_REASON_IMMUTABLE) ? -EPERM : 0;
 }
 
 /* At its end nothing is read or written that could carry a refusal. */
@@ -254,16 +254,15 @@ static void run(struct copy_request *copy)
 {
 	struct copy_state *state = copy->fs->copy;
 	struct offlay_result result = { 0 };
-	bool drop = creds_caller_drops_suid(copy->req);
+	enum creds_writer writer;
 	uint64_t start = now_nsec();
 	int err;
 
 	copy->range.max_move = atomic_load(&state->move_max);
-	if (drop)
-		creds_drop_fsetid(copy->fs);
+	writer = creds_enter_writer(copy->req, copy->dst->fd,
+				    creds_caller_drops_suid(copy->req));
 	err = offlay_copy_range(state->engine, &copy->range, &result);
-	if (drop)
-		creds_restore_fsetid(copy->fs);
+	creds_leave_writer(copy->req, writer);
 	learn_speed(state, result.moved, now_nsec() - start);
 	file_changed(copy->dst->inode);
 	leave_trail(copy, err ? 0 : result.copied);

@@ -255,15 +255,13 @@ static int open_backing(fuse_req_t req, const struct pin *pin, int flags)
 static int open_as_caller(fuse_req_t req, const struct pin *pin,
 			  const struct fuse_file_info *fi)
 {
-	struct fs *fs = fs_of(req);
-	int flags = fi->flags, fd;
+	bool drops = (fi->flags & O_TRUNC) &&
+		     (fi->kill_suidgid || creds_caller_drops_suid(req));
+	enum creds_writer writer = creds_enter_writer(req, pin->fd, drops);
+	int fd;
 
-	if (!(flags & O_TRUNC) ||
-	    !(fi->kill_suidgid || creds_caller_drops_suid(req)))
-		return open_backing(req, pin, flags);
-	creds_drop_fsetid(fs);
-	fd = open_backing(req, pin, flags);
-	creds_restore_fsetid(fs);
+	fd = open_backing(req, pin, fi->flags);
+	creds_leave_writer(req, writer);
 	return fd;
 }
 

@@ -117,6 +117,24 @@ static ssize_t read_all(int fd, bool direct, void *buf, size_t size, off_t off)
 }
 
 /*
+ * The splice after a refused copy reads pages that nobody will use: that is no
+ * access to the file.
+ */
+static ssize_t read_unnoticed(struct file *file, void *buf, size_t size,
+			      off_t off)
+{
+	int flags = fcntl(file->fd, F_GETFL);
+	ssize_t n;
+
+	if (flags < 0 || (flags & O_NOATIME) ||
+	    fcntl(file->fd, F_SETFL, flags | O_NOATIME) < 0)
+		return read_all(file->fd, false, buf, size, off);
+	n = read_all(file->fd, false, buf, size, off);
+	fcntl(file->fd, F_SETFL, flags);
+	return n;
+}
+
+/*
  * Does the kernel keep what it reads here, where it should not?  A read by
  * the caller has an owner, the page cache has none.
  */
@@ -132,6 +150,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
 	FILE_AUTO(file);
 	bool direct = fi->flags & O_DIRECT;
+	enum refusal_answer answer;
 	void *buf;
 	ssize_t n;
 	int fd;
@@ -142,7 +161,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		reply_err(req, -EBADF);
 		return;
 	}
-	if (refusal_on_read(req, file, fi->fh)) {
+	answer = refusal_on_read(req, file, fi->fh);
+	if (answer == REFUSAL_CERTAIN) {
 		reply_err(req, -EOPNOTSUPP);
 		return;
 	}
@@ -152,7 +172,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		reply_err(req, fd < 0 ? fd : -ENOMEM);
 		return;
 	}
-	n = read_all(fd, direct, buf, size, off);
+	if (answer == REFUSAL_LIKELY && !direct)
+		n = read_unnoticed(file, buf, size, off);
+	else
+		n = read_all(fd, direct, buf, size, off);
 	reply_buf(req, n < 0 ? (int)n : 0, buf, n < 0 ? 0 : (size_t)n);
 	if (fills_cache(file, fi))
 		page_drop(file, (uint64_t)off, size);
@@ -222,16 +245,14 @@ static ssize_t write_as_caller(fuse_req_t req, struct file *file, int fd,
 			       const struct fuse_file_info *fi, const void *buf,
 			       size_t size, off_t off)
 {
-	int flags = write_flags(file, fi);
+	/* Pages of a mapping come from nobody, and drop nothing. */
+	bool drops = !fi->writepage &&
+		     (fi->kill_suidgid || creds_caller_drops_suid(req));
+	enum creds_writer writer = creds_enter_writer(req, fd, drops);
 	ssize_t n;
 
-	/* Pages of a mapping come from nobody, and drop nothing. */
-	if (fi->writepage ||
-	    !(fi->kill_suidgid || creds_caller_drops_suid(req)))
-		return write_all(fd, flags, buf, size, off);
-	creds_drop_fsetid(file->fs);
-	n = write_all(fd, flags, buf, size, off);
-	creds_restore_fsetid(file->fs);
+	n = write_all(fd, write_flags(file, fi), buf, size, off);
+	creds_leave_writer(req, writer);
 	return n;
 }
 
@@ -309,7 +330,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 		  off_t length, struct fuse_file_info *fi)
 {
 	FILE_AUTO(file);
-	bool drop = creds_caller_drops_suid(req);
+	enum creds_writer writer;
 	int err = 0;
 
 	file = file_get(req, fi);
@@ -318,12 +339,11 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 		reply_err(req, -EBADF);
 		return;
 	}
-	if (drop)
-		creds_drop_fsetid(file->fs);
+	writer =
+		creds_enter_writer(req, file->fd, creds_caller_drops_suid(req));
 	if (fallocate(file->fd, mode, offset, length) < 0)
 		err = -errno;
-	if (drop)
-		creds_restore_fsetid(file->fs);
+	creds_leave_writer(req, writer);
 	file_changed(file->inode);
 	reply_err(req, err);
 }

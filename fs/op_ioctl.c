@@ -9,12 +9,13 @@
 #include "file.h"
 #include "offlay_uapi.h"
 
-/* FS_IOC_[GS]ETFLAGS are declared with a long, and mean an int. */
+/* The flags and the version are declared with a long, and mean an int. */
 static size_t attr_size(unsigned int cmd)
 {
 	switch (cmd) {
 	case FS_IOC_GETFLAGS:
 	case FS_IOC_SETFLAGS:
+	case FS_IOC_GETVERSION:
 		return sizeof(unsigned int);
 	case FS_IOC_FSGETXATTR:
 	case FS_IOC_FSSETXATTR:
@@ -164,7 +165,11 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 		return;
 	}
 	switch (cmd) {
+	case FS_IOC32_GETVERSION:
+		attr_get(req, file, FS_IOC_GETVERSION, out_bufsz);
+		break;
 	case FS_IOC_GETFLAGS:
+	case FS_IOC_GETVERSION:
 	case FS_IOC_FSGETXATTR:
 		attr_get(req, file, cmd, out_bufsz);
 		break;

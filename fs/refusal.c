@@ -27,7 +27,6 @@
 
 #include "file.h"
 #include "refusal.h"
-#include "refusal_table.h"
 
 /* Long enough for a slow disk below; see refusal_judge_write(). */
 #define ARMED_NSEC 5000000000ull
@@ -117,7 +116,8 @@ int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
 	return -EINVAL;
 }
 
-bool refusal_on_read(fuse_req_t req, struct file *file, uint64_t fh)
+enum refusal_answer refusal_on_read(fuse_req_t req, struct file *file,
+				    uint64_t fh)
 {
 	struct fs *fs = fs_of(req);
 	pid_t tid = fuse_req_ctx(req)->pid;
@@ -125,19 +125,19 @@ bool refusal_on_read(fuse_req_t req, struct file *file, uint64_t fh)
 	struct refusal_call call;
 
 	if (!refusal_find(copy_refusals(fs), tid, now_nsec(), &refusal))
-		return false;
+		return REFUSAL_NONE;
 	if (fh != refusal.src_fh) {
 		refusal_disarm(copy_refusals(fs), tid);
-		return false;
+		return REFUSAL_NONE;
 	}
 	/* An error in the page cache would not be the copy's alone. */
 	if (!file->io->direct || !refusal.call.text[0])
-		return false;
+		return REFUSAL_LIKELY;
 	call_read(fs, tid, &call);
 	if (refusal_judge_read(&refusal, fh, &call) == REFUSAL_CERTAIN)
-		return true;
+		return REFUSAL_CERTAIN;
 	refusal_disarm(copy_refusals(fs), tid);
-	return false;
+	return REFUSAL_NONE;
 }
 
 static bool carries_source(struct fs *fs, const struct refusal *refusal,

@@ -4,6 +4,7 @@
 #define OFFLAY_REFUSAL_H
 
 #include "fs.h"
+#include "refusal_table.h"
 
 /*
  * Refuses the copy that @req asks for; which of EOPNOTSUPP (then the caller
@@ -12,7 +13,9 @@
 int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
 		  uint64_t src_fh, struct file *dst, uint64_t dst_offset,
 		  uint64_t dst_fh, uint64_t length);
-bool refusal_on_read(fuse_req_t req, struct file *file, uint64_t fh);
+/* Certain: refuse it.  Likely: serve it, but it is no access to the file. */
+enum refusal_answer refusal_on_read(fuse_req_t req, struct file *file,
+				    uint64_t fh);
 bool refusal_on_write(fuse_req_t req, struct file *file, uint64_t fh,
 		      uint64_t offset, const void *data, size_t size);
 /* The handle is about to be closed. */
