@@ -83,26 +83,26 @@ static int set_owner(const struct pin *pin, const struct stat *attr, int to_set)
 		       : 0;
 }
 
+/*
+ * By name and by handle differ: truncate(2) to the same size leaves the times
+ * alone where ftruncate(2) changes them.
+ */
 static int set_size(fuse_req_t req, const struct pin *pin, off_t size,
 		    bool drop_suid, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
+	char path[FD_PATH_SIZE];
+	enum creds_writer writer;
 	FILE_AUTO(file);
-	int fd, err = 0;
+	int err;
 
 	file = fi ? handle_get(fs, fi->fh) : NULL;
-	/* An open for writing only to truncate: as truncate(2), ETXTBSY. */
-	fd = file ? file->fd : inode_open(fs, pin, O_WRONLY);
-	if (fd < 0)
-		return fd;
-	if (drop_suid)
-		creds_drop_fsetid(fs);
-	if (ftruncate(fd, size))
-		err = -errno;
-	if (drop_suid)
-		creds_restore_fsetid(fs);
-	if (!file)
-		close(fd);
+	writer = creds_enter_writer(req, pin->fd, drop_suid);
+	if (file)
+		err = ftruncate(file->fd, size) ? -errno : 0;
+	else
+		err = truncate(inode_fd_path(pin, path), size) ? -errno : 0;
+	creds_leave_writer(req, writer);
 	file_changed(pin->inode);
 	return err;
 }
@@ -133,7 +133,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	int err;
 
 	err = inode_pin(fs, ino, &pin);
-	if (!err && to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+	/* chown(-1, -1) changes nothing but ctime, and comes as no change. */
+	if (!err &&
+	    (!to_set || to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
 		err = set_owner(&pin, attr, to_set);
 	if (!err && to_set & FUSE_SET_ATTR_SIZE)
 		err = set_size(req, &pin, attr->st_size,
