@@ -168,6 +168,15 @@ static int search_rest(int fd, uint64_t offset, struct offlay_facts *facts)
 	return err;
 }
 
+int facts_extents_peek(int fd, struct offlay_facts *facts)
+{
+	uint64_t offset = 0;
+
+	if (!facts->size || !has_encoded_extents(facts->fs_type))
+		return 0;
+	return look_at_batch(fd, FIRST_BATCH, 0, &offset, facts);
+}
+
 int facts_extents_probe(int fd, struct offlay_facts *facts)
 {
 	uint64_t offset = 0;

@@ -256,6 +256,8 @@ int facts_dos_read(int fd, uint32_t fs_type, uint32_t *ret_attributes);
 
 /* Adds evidence of compressed (or encrypted) extents to @facts. */
 int facts_extents_probe(int fd, struct offlay_facts *facts);
+/* The same of the first few extents on disk now; writes no dirty data out. */
+int facts_extents_peek(int fd, struct offlay_facts *facts);
 
 /* -------------------------------------------------------- facts_explain.c */
 
