@@ -74,6 +74,18 @@ static ssize_t range_chunk(struct copy_job *job, uint64_t chunk)
 	return n;
 }
 
+/*
+ * Does this errno speak of the two superblocks?  A FUSE server may refuse one
+ * file and take the next; offlayfs does.
+ */
+static bool speaks_of_pair(const struct copy_job *job, int err)
+{
+	if (err == EOPNOTSUPP)
+		return job->src_volume.type != FUSE_SUPER_MAGIC &&
+		       job->dst_volume.type != FUSE_SUPER_MAGIC;
+	return err == EXDEV || err == ENOSYS;
+}
+
 /* Nothing could be copied: a decline, an error, or a zero to be explained. */
 static int range_refused(struct copy_job *job, int err)
 {
@@ -87,8 +99,7 @@ static int range_refused(struct copy_job *job, int err)
 	}
 	if (!copy_is_decline(err))
 		return -err;
-	return range_declined(
-		job, err, err == EXDEV || err == EOPNOTSUPP || err == ENOSYS);
+	return range_declined(job, err, speaks_of_pair(job, err));
 }
 
 int copy_range(struct copy_job *job)
