@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+/* Tests of tools/text.c: what reaches a terminal or a JSON parser. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools.h"
+
+Test(text, quotes_whatever_could_drive_a_terminal)
+{
+	static const struct {
+		const char *name, *quoted;
+	} rows[] = {
+		{ "", "''" },
+		{ "plain name.txt", "'plain name.txt'" },
+		{ "it's", "'it\\047s'" },
+		{ "a\\b", "'a\\134b'" },
+		{ "new\nline\ttab", "'new\\012line\\011tab'" },
+		{ "\033[2Jgone", "'\\033[2Jgone'" },
+		{ "\177", "'\\177'" },
+		{ "gr\303\274n", "'gr\303\274n'" },
+		{ "\342\202\254 \360\237\220\247",
+		  "'\342\202\254 \360\237\220\247'" },
+		{ "\302\233J", "'\\302\\233J'" }, /* C1: CSI */
+		{ "\377\376", "'\\377\\376'" },
+		{ "\303", "'\\303'" },		/* cut off */
+		{ "\300\257", "'\\300\\257'" }, /* overlong */
+		{ "\340\200\257", "'\\340\\200\\257'" },
+		{ "\355\240\200", "'\\355\\240\\200'" }, /* surrogate */
+		{ "\364\220\200\200", "'\\364\\220\\200\\200'" },
+		{ "\342\202x", "'\\342\\202x'" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char *quoted = text_quote(rows[i].name);
+
+		cr_expect_str_eq(quoted, rows[i].quoted, "row %zu: %s", i,
+				 quoted);
+		free(quoted);
+	}
+}
+
+Test(text, names_sizes_for_people)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+	} rows[] = {
+		{ 0, "0 B" },
+		{ 1, "1 B" },
+		{ 1023, "1023 B" },
+		{ 1024, "1.0 KiB" },
+		{ 1536, "1.5 KiB" },
+		{ 1048575, "1.0 MiB" },
+		{ 1048576, "1.0 MiB" },
+		{ (uint64_t)5 << 30, "5.0 GiB" },
+		{ (uint64_t)1023 << 40, "1023.0 TiB" },
+		{ UINT64_MAX, "16.0 EiB" },
+	};
+	char buf[TEXT_SIZE_MAX];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		cr_expect_str_eq(text_size(rows[i].bytes, buf), rows[i].text);
+}
+
+Test(text, writes_json_strings)
+{
+	static const struct {
+		const char *text, *json;
+	} rows[] = {
+		{ "", "\"\"" },
+		{ "a\"b\\c", "\"a\\\"b\\\\c\"" },
+		{ "\n\001\177", "\"\\u000a\\u0001\\u007f\"" },
+		{ "gr\303\274n", "\"gr\303\274n\"" },
+		{ "\302\205", "\"\\u0085\"" },
+		{ "\377x\303", "\"\\udcffx\\udcc3\"" },
+		{ "</script>", "\"</script>\"" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char *out = NULL;
+		size_t size;
+		FILE *file = open_memstream(&out, &size);
+
+		text_json(file, rows[i].text);
+		fclose(file);
+		cr_expect_str_eq(out, rows[i].json);
+		free(out);
+	}
+}
+
+Test(text, counts_columns_not_bytes)
+{
+	cr_expect_eq(text_width(""), 0);
+	cr_expect_eq(text_width("abc"), 3);
+	cr_expect_eq(text_width("gr\303\274n \342\202\254"), 6);
+}
