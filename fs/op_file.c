@@ -132,11 +132,11 @@ static bool refuses_visibly(const struct fs *fs)
 }
 
 /* Could a copy from or to this handle be refused, now or soon? */
-static bool is_doubtful(struct file *file, bool fresh)
+static bool is_doubtful(struct file *file)
 {
 	struct fs *fs = file->fs;
 
-	if (fresh || !refuses_visibly(fs))
+	if (!refuses_visibly(fs))
 		return false;
 	if (open_is_readable(file->flags) &&
 	    verdict_doubtful(fs, file->io->inode, file->fd, OFFLAY_SOURCE))
@@ -172,7 +172,7 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 
 	if (io->mode == IO_PASSTHROUGH) {
 		open.sxid = has_sxid(file);
-		open.ineligible = is_doubtful(file, fresh);
+		open.ineligible = is_doubtful(file);
 		open.copy_coming = fresh && open_is_writable(file->flags) &&
 				   refuses_visibly(fs) &&
 				   copy_is_coming(fs, tid);

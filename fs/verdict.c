@@ -174,27 +174,38 @@ static bool is_being_written(int fd, const struct facts_stamp *stamp)
 	       (uint32_t)st.f_type == BTRFS_SUPER_MAGIC;
 }
 
+/*
+ * All but data that is dirty, and what the volume will make of it.  Asking for
+ * another kind makes sure that every attribute is looked at.
+ */
+static bool peek(struct fs *fs, int fd, enum offlay_side side)
+{
+	unsigned int deny = fs->opt.deny;
+	struct offlay_facts facts;
+	uint32_t reasons;
+
+	deny = (deny & ~OFFLAY_DENY_COMPRESSED) | OFFLAY_DENY_ENCRYPTED;
+	if (offlay_facts_gather(fd, side, deny, &facts) ||
+	    facts_extents_peek(fd, &facts))
+		return false;
+	reasons = offlay_eligible(&facts, side, fs->opt.deny).reasons;
+	return (reasons & OFFLAY_REASONS_POLICY) || is_compressing(fs, fd);
+}
+
+/* An empty file may have attributes, of its own or of its directory. */
 bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,
 		      enum offlay_side side)
 {
 	struct facts_stamp stamp;
-	struct offlay_facts facts;
-	unsigned int deny = fs->opt.deny;
 	uint32_t reasons = 0;
 
-	if (facts_stamp_read(fd, &stamp) || !stamp.size)
+	if (facts_stamp_read(fd, &stamp))
 		return false;
 	if (kept_get(io, side, &stamp, &reasons))
 		return reasons & OFFLAY_REASONS_POLICY;
-	if ((deny & OFFLAY_DENY_COMPRESSED) && is_being_written(fd, &stamp)) {
-		deny &= ~OFFLAY_DENY_COMPRESSED;
-		if (offlay_facts_gather(fd, side, deny, &facts))
-			return false;
-		/* The attribute is known; only the extents are not. */
-		reasons = offlay_eligible(&facts, side, fs->opt.deny).reasons;
-		return (reasons & OFFLAY_REASONS_POLICY) ||
-		       is_compressing(fs, fd);
-	}
+	if (stamp.size && (fs->opt.deny & OFFLAY_DENY_COMPRESSED) &&
+	    is_being_written(fd, &stamp))
+		return peek(fs, fd, side);
 	if (reach(fs, io, fd, side, &reasons))
 		return false;
 	return reasons & OFFLAY_REASONS_POLICY;
