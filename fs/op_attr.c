@@ -72,15 +72,22 @@ static int set_mode(const struct pin *pin, mode_t mode)
 	return chmod(inode_fd_path(pin, path), mode) ? -errno : 0;
 }
 
-static int set_owner(const struct pin *pin, const struct stat *attr, int to_set)
+/* Whether sgid stays depends on who asks, as with a write. */
+static int set_owner(fuse_req_t req, const struct pin *pin,
+		     const struct stat *attr, int to_set)
 {
 	uid_t uid = to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
 	gid_t gid = to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
+	bool drops = S_ISREG(inode_type(pin->inode)) &&
+		     creds_caller_drops_suid(req);
+	enum creds_writer writer = creds_enter_writer(req, pin->fd, drops);
+	int err = 0;
 
-	return fchownat(pin->fd, "", uid, gid,
-			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
-		       ? -errno
-		       : 0;
+	if (fchownat(pin->fd, "", uid, gid,
+		     AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		err = -errno;
+	creds_leave_writer(req, writer);
+	return err;
 }
 
 /*
@@ -133,10 +140,12 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	int err;
 
 	err = inode_pin(fs, ino, &pin);
-	/* chown(-1, -1) changes nothing but ctime, and comes as no change. */
-	if (!err &&
-	    (!to_set || to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
-		err = set_owner(&pin, attr, to_set);
+	/*
+	 * Nothing to set is chown(-1, -1), or a write to a file that had
+	 * security.capability: so it must not do what chown does.
+	 */
+	if (!err && to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		err = set_owner(req, &pin, attr, to_set);
 	if (!err && to_set & FUSE_SET_ATTR_SIZE)
 		err = set_size(req, &pin, attr->st_size,
 			       to_set & FUSE_SET_ATTR_KILL_SUID, fi);
