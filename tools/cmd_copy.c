@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <search.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,8 +174,26 @@ static char *base_name(const char *path)
 	return strndup(path + start, end - start);
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/*
+ * Two files of one name would be one file in the end, and a copy lost.  @seen
+ * is of tsearch(); the names in it outlive it.
+ */
+static bool is_taken(void **seen, const char *name)
+{
+	if (tfind(name, seen, compare_names))
+		return true;
+	/* Without memory for it, a name is only not remembered. */
+	tsearch(name, seen, compare_names);
+	return false;
+}
+
 static int copy_argument(struct copy_worker *worker,
-			 const struct copy_entry *entry)
+			 const struct copy_entry *entry, void **seen)
 {
 	const struct copy_options *options = worker->run->options;
 	int flags = options->recursive ? AT_SYMLINK_NOFOLLOW : 0;
@@ -185,13 +204,20 @@ static int copy_argument(struct copy_worker *worker,
 				    "cannot examine");
 		return -ENOENT;
 	}
-	if (!S_ISDIR(src.st_mode))
-		return copy_entry(worker, entry);
-	if (options->recursive)
+	if (S_ISDIR(src.st_mode) && options->recursive)
 		return copy_tree(worker, entry, &src);
-	copy_report_failure(worker->run, entry, OFFLAY_SOURCE, 0,
-			    "is a directory (-r copies it)");
-	return -EISDIR;
+	if (S_ISDIR(src.st_mode)) {
+		copy_report_failure(worker->run, entry, OFFLAY_SOURCE, 0,
+				    "is a directory (-r copies it)");
+		return -EISDIR;
+	}
+	if (is_taken(seen, entry->dst_name)) {
+		copy_report_failure(worker->run, entry, OFFLAY_SOURCE, 0,
+				    "is not copied over another SOURCE of "
+				    "that name");
+		return -EEXIST;
+	}
+	return copy_entry(worker, entry);
 }
 
 /*
@@ -261,34 +287,44 @@ static uint64_t expected_size(char **sources, int count)
 	return size;
 }
 
+static void forget_name(void *name)
+{
+	(void)name; /* of the list in copy_arguments() */
+}
+
 static void copy_arguments(struct copy_run *run, char **sources, int count,
 			   const char *dst)
 {
+	char **names = calloc((size_t)count, sizeof(*names));
 	struct copy_worker worker = { .run = run };
-	struct copy_dir place = { 0 };
+	struct copy_dir place = { .src_fd = -1, .dst_fd = -1 };
+	void *seen = NULL;
 	int i;
 
-	if (open_place(run, dst, count > 1, &place)) {
+	if (!names || open_place(run, dst, count > 1, &place)) {
 		atomic_store(&run->failed, true);
 		count = 0;
 	}
 	for (i = 0; i < count && !copy_interrupted(); i++) {
-		char *name = place.dst_fd == AT_FDCWD ? strdup(dst)
-						      : base_name(sources[i]);
 		struct copy_entry entry = {
 			.dir = &place,
 			.src_name = sources[i],
-			.dst_name = name,
 			.type = DT_UNKNOWN,
 		};
 
-		if (name)
-			copy_argument(&worker, &entry);
+		names[i] = place.dst_fd == AT_FDCWD ? strdup(dst)
+						    : base_name(sources[i]);
+		entry.dst_name = names[i];
+		if (names[i])
+			copy_argument(&worker, &entry, &seen);
 		else
 			atomic_store(&run->failed, true);
-		free(name);
 	}
 	copy_pool_free(run->pool);
+	tdestroy(seen, forget_name);
+	for (i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
 	close_place(&place);
 	copy_worker_done(&worker);
 }

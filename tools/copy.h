@@ -174,7 +174,7 @@ bool copy_same_dir(const struct copy_identity *a,
 int copy_check_prefix(struct copy_worker *worker, int src_fd, int dst_fd,
 		      uint64_t length, uint64_t *ret_same);
 int copy_check_verify(struct copy_worker *worker, int src_fd, int dst_fd,
-		      bool *ret_same, char ret_digest[33]);
+		      uint64_t length, bool *ret_same, char ret_digest[33]);
 
 /* copy_link.c: hard links within one run. */
 enum copy_link_claim {

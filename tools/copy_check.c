@@ -94,22 +94,26 @@ static int read_from_storage(int dst_fd)
 	return 0;
 }
 
-static int hash_file(int fd, char *buf, XXH3_state_t *state,
+/* At most @length bytes; a file that ends before has another digest. */
+static int hash_file(int fd, uint64_t length, char *buf, XXH3_state_t *state,
 		     XXH128_hash_t *ret_hash)
 {
 	uint64_t offset = 0;
+	size_t size;
 	ssize_t count;
 
 	XXH3_128bits_reset(state);
 	do {
 		if (copy_interrupted())
 			return -EINTR;
-		count = read_full(fd, buf, COPY_BUFFER, offset);
+		size = length - offset < COPY_BUFFER ? (size_t)(length - offset)
+						     : COPY_BUFFER;
+		count = read_full(fd, buf, size, offset);
 		if (count < 0)
 			return (int)count;
 		XXH3_128bits_update(state, buf, (size_t)count);
 		offset += (uint64_t)count;
-	} while ((size_t)count == COPY_BUFFER);
+	} while (count && (size_t)count == size);
 	*ret_hash = XXH3_128bits_digest(state);
 	return 0;
 }
@@ -128,16 +132,17 @@ static void print_digest(XXH128_hash_t hash, char text[33])
 }
 
 /**
- * copy_check_verify() - read both files to their ends and compare the digests
+ * copy_check_verify() - read both files and compare the digests
  * @worker: calling thread
  * @src_fd, @dst_fd: open for reading
+ * @length: bytes that were copied: the source may have grown since
  * @ret_same: set on success
  * @ret_digest: set on success: XXH3-128 of the source, as xxh128sum prints it
  *
  * Return: 0 or -errno; -EINTR where the command was interrupted.
  */
 int copy_check_verify(struct copy_worker *worker, int src_fd, int dst_fd,
-		      bool *ret_same, char ret_digest[33])
+		      uint64_t length, bool *ret_same, char ret_digest[33])
 {
 	XXH128_hash_t src_hash, dst_hash;
 	XXH3_state_t *state;
@@ -150,9 +155,10 @@ int copy_check_verify(struct copy_worker *worker, int src_fd, int dst_fd,
 	state = XXH3_createState();
 	if (!state)
 		return -ENOMEM;
-	err = hash_file(src_fd, worker->src_buf, state, &src_hash);
+	err = hash_file(src_fd, length, worker->src_buf, state, &src_hash);
 	if (!err)
-		err = hash_file(dst_fd, worker->dst_buf, state, &dst_hash);
+		err = hash_file(dst_fd, UINT64_MAX, worker->dst_buf, state,
+				&dst_hash);
 	XXH3_freeState(state);
 	if (err)
 		return err;

@@ -251,8 +251,8 @@ static int check(struct file_copy *file)
 
 	if (!run->options->verify)
 		return 0;
-	err = copy_check_verify(file->worker, file->src_fd, file->dst.fd, &same,
-				file->digest);
+	err = copy_check_verify(file->worker, file->src_fd, file->dst.fd,
+				file->done, &same, file->digest);
 	if (err)
 		return err;
 	if (!same) {

@@ -154,7 +154,7 @@ TOOL_ON_EACH_BACKING(tool_copy, refuses_what_would_destroy)
 	struct command_result before, after, result;
 	static const char list[] =
 		"find . -printf '%p %y %i %s %m %l\\n' | sort; "
-		"find . -type f | sort | xargs sha256sum";
+		"find . -type f -exec cksum {} + | sort";
 
 	make_file(place, "a", 70000, 1);
 	tool_sh(place->dir,
@@ -170,6 +170,24 @@ TOOL_ON_EACH_BACKING(tool_copy, refuses_what_would_destroy)
 		cr_assert_str_eq(after.out, before.out, "offlay %s",
 				 rows[i].line);
 	}
+}
+
+Test(tool_copy, loses_none_of_two_files_of_one_name)
+{
+	struct command_result result;
+	char dir[PATH_MAX];
+
+	volume_scratch_dir("names", dir);
+	tool_sh(dir,
+		"mkdir a b c a/d b/d; echo 1 >a/f; echo 2 >b/f; echo 3 >b/g; "
+		"echo 4 >a/d/x; echo 5 >b/d/y",
+		NULL);
+	tool_run(dir, NULL, "copy -r a/f b/f b/g a/d b/d c", 1, &result);
+	tool_expect_text(result.err, "'b/f': is not copied over another");
+	tool_sh(dir,
+		"cmp a/f c/f; cmp b/g c/g; cmp a/d/x c/d/x; "
+		"cmp b/d/y c/d/y",
+		NULL);
 }
 
 TOOL_ON_EACH_BACKING(tool_copy, clobbers_as_told)

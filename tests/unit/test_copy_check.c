@@ -85,24 +85,40 @@ Test(copy_check, tells_equal_files_from_others)
 	char digest[33], again[33];
 	bool same;
 
-	cr_assert_eq(copy_check_verify(&worker, src_fd, dst_fd, &same, digest),
+	cr_assert_eq(copy_check_verify(&worker, src_fd, dst_fd, SIZE, &same,
+				       digest),
 		     0);
 	cr_expect(same);
 	cr_expect_eq(strspn(digest, "0123456789abcdef"), 32);
 	spoil(dst_fd, SIZE - 1);
-	cr_assert_eq(copy_check_verify(&worker, src_fd, dst_fd, &same, again),
+	cr_assert_eq(copy_check_verify(&worker, src_fd, dst_fd, SIZE, &same,
+				       again),
 		     0);
 	cr_expect(!same);
 	cr_expect_str_eq(digest, again, "it is the source's");
 	spoil(dst_fd, SIZE - 1);
 	cr_assert_eq(ftruncate(dst_fd, SIZE - 1), 0);
-	cr_assert_eq(copy_check_verify(&worker, src_fd, dst_fd, &same, again),
+	cr_assert_eq(copy_check_verify(&worker, src_fd, dst_fd, SIZE, &same,
+				       again),
 		     0);
 	cr_expect(!same, "one byte is missing");
 	cr_assert_eq(ftruncate(dst_fd, SIZE + 1), 0);
-	cr_assert_eq(copy_check_verify(&worker, src_fd, dst_fd, &same, again),
+	cr_assert_eq(copy_check_verify(&worker, src_fd, dst_fd, SIZE, &same,
+				       again),
 		     0);
 	cr_expect(!same, "there is more");
+	/* That the source has grown since is no difference. */
+	cr_assert_eq(ftruncate(dst_fd, SIZE / 2), 0);
+	cr_assert_eq(copy_check_verify(&worker, src_fd, dst_fd, SIZE / 2, &same,
+				       again),
+		     0);
+	cr_expect(same);
+	/* That it was cut is one. */
+	cr_assert_eq(ftruncate(src_fd, SIZE / 2 - 1), 0);
+	cr_assert_eq(copy_check_verify(&worker, src_fd, dst_fd, SIZE / 2, &same,
+				       again),
+		     0);
+	cr_expect(!same);
 	copy_worker_done(&worker);
 	close(src_fd);
 	close(dst_fd);
@@ -121,7 +137,8 @@ Test(copy_check, passes_read_errors_on)
 		     -ESPIPE);
 	cr_expect_eq(copy_check_prefix(&worker, fds[0], fd, 10, &size),
 		     -ESPIPE);
-	cr_expect_eq(copy_check_verify(&worker, fds[0], fd, &same, digest),
+	cr_expect_eq(copy_check_verify(&worker, fds[0], fd, SIZE, &same,
+				       digest),
 		     -ESPIPE);
 	copy_worker_done(&worker);
 	close(fd);
