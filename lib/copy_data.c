@@ -6,7 +6,8 @@
 
 #include "private.h"
 
-#define DATA_PAGE 4096u
+/* Alignment of writes and of holes where the filesystem names no block. */
+#define DATA_BLOCK 4096u
 
 /* How often the end of a file's data is asked while the file keeps changing. */
 #define DATA_ASKS 8
@@ -26,6 +27,7 @@ struct mover {
 	bool seeks;	   /* the source can tell holes from data */
 	bool punches;	   /* the destination can have holes made */
 	bool ended;	   /* the source ended before @end */
+	uint32_t block;	   /* of the destination; at most @buf_size */
 	char *buf;
 	size_t buf_size;
 };
@@ -165,8 +167,8 @@ static int settle_pending(struct mover *m)
 	}
 	if (err)
 		return err;
-	if (m->punches && end % DATA_PAGE == 0 && m->pending >= DATA_PAGE)
-		m->ops->punch(m->ctx, job->dst_fd, end - DATA_PAGE, DATA_PAGE);
+	if (m->punches && end % m->block == 0 && m->pending >= m->block)
+		m->ops->punch(m->ctx, job->dst_fd, end - m->block, m->block);
 	hole_done(m, 0);
 	return 0;
 }
@@ -271,20 +273,20 @@ static bool is_zero(const char *buf, size_t n)
 	return buf[0] == 0 && memcmp(buf, buf + 1, n - 1) == 0;
 }
 
-/* Like write_buffer(), but whole pages of zeros become holes. */
+/* Like write_buffer(), but whole blocks of zeros become holes. */
 static int write_sparse(struct mover *m, const char *buf, size_t n)
 {
 	size_t at = 0;
 
 	while (at < n) {
 		uint64_t offset = m->job->dst_offset + position(m);
-		size_t len = (size_t)copy_min(n - at,
-					      DATA_PAGE - offset % DATA_PAGE);
+		size_t len =
+			(size_t)copy_min(n - at, m->block - offset % m->block);
 		bool zero = is_zero(buf + at, len);
 		int err;
 
 		while (at + len < n) {
-			size_t more = (size_t)copy_min(n - at - len, DATA_PAGE);
+			size_t more = (size_t)copy_min(n - at - len, m->block);
 
 			if (is_zero(buf + at + len, more) != zero)
 				break;
@@ -306,8 +308,8 @@ static int move_piece(struct mover *m, uint64_t length)
 
 	while (position(m) < stop && job->budget) {
 		uint64_t at = position(m);
-		uint64_t page = (job->dst_offset + at) % DATA_PAGE;
-		uint64_t want = copy_min(stop - at, m->buf_size - page);
+		uint64_t past = (job->dst_offset + at) % m->block;
+		uint64_t want = copy_min(stop - at, m->buf_size - past);
 		ssize_t n;
 		int err;
 
@@ -360,6 +362,8 @@ static int move_with_buffer(struct copy_job *job, uint64_t length, void *buf,
 		.end = start + length,
 		.seeks = true,
 		.punches = true,
+		.block = job->dst_volume.block_size ? job->dst_volume.block_size
+						    : DATA_BLOCK,
 		.buf = buf,
 		.buf_size = buf_size,
 	};
