@@ -41,7 +41,7 @@ struct verdict_kept {
 
 /* What is known of an inode that was opened at least once. */
 struct inode_io {
-	pthread_mutex_t lock; /* guards all below but @local */
+	pthread_mutex_t lock; /* guards all but @local, @filled */
 	enum io_mode mode;
 	int backing_id; /* valid while mode is IO_PASSTHROUGH */
 	unsigned int opens;
@@ -49,6 +49,7 @@ struct inode_io {
 	uint64_t changes;	   /* counted by file_changed() */
 	struct verdict_kept *kept; /* one a side (enum offlay_side), or NULL */
 	bool local; /* the backing has no errors to say at close(2) */
+	_Atomic uint64_t filled; /* file_now() when pages.c was needed last */
 };
 
 /* One copy that goes on over several requests. */
@@ -69,7 +70,8 @@ struct file_io {
 	struct inode_io *inode;
 	enum io_mode mode; /* as inode->mode at open; does not change */
 	bool direct;	   /* reads and writes come here */
-	pid_t opener; /* the thread that is counted as reading, 0 for none */
+	pid_t opener;	 /* the thread that is counted as reading, 0 for none */
+	bool ineligible; /* as it was counted */
 	atomic_int direct_fd;	 /* backing with O_DIRECT, -1 until needed */
 	pthread_mutex_t lock;	 /* guards @trail */
 	struct copy_trail trail; /* of the copy into this handle */
@@ -118,6 +120,9 @@ void backing_detach(struct fs *fs, struct inode_io *io);
 
 /* op_io.c */
 
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t file_now(void);
+
 /* The backing opened with O_DIRECT, made on demand; or a negative errno. */
 int file_direct_fd(struct file *file);
 
@@ -131,11 +136,15 @@ void page_drop(struct file *file, uint64_t offset, uint64_t length);
 void page_dropper_stop(struct page_dropper *dropper);
 void page_dropper_free(struct page_dropper *dropper); /* takes NULL */
 
-/* op_copy.c: who reads files that could be the source of a copy loop. */
+/*
+ * op_copy.c: who has files open that could be the source of a copy, and
+ * whether that copy would be refused (@ineligible).  Threads without an id
+ * are not counted.
+ */
 
-void copy_reads_begin(struct fs *fs, pid_t tid);
-void copy_reads_end(struct fs *fs, pid_t tid);
-bool copy_is_coming(struct fs *fs, pid_t tid);
+void copy_reads_begin(struct fs *fs, pid_t tid, bool ineligible);
+void copy_reads_end(struct fs *fs, pid_t tid, bool ineligible);
+bool copy_is_coming(struct fs *fs, pid_t tid, bool ineligible);
 
 struct refusal_table *copy_refusals(struct fs *fs);
 /* Counts a refusal that the caller sees as EINVAL. */

@@ -42,8 +42,8 @@ static void fill_entry(struct inode_table *table, const struct inode *inode,
 	*ret_entry = (struct fuse_entry_param){
 		.ino = inode->id,
 		.generation = 1,
-		.attr_timeout = inode_attr_timeout(table->fs,
-						   found->stx.stx_mode),
+		.attr_timeout =
+			inode_attr_timeout(table->fs, found->stx.stx_mode),
 		.entry_timeout = table->fs->timeout,
 	};
 	resolve_show(table->resolver, found->mount, &found->stx,

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -35,7 +34,8 @@ struct copy_state {
 	int proc_fd;
 	_Atomic uint64_t move_max; /* bytes that take MOVE_NSEC, as measured */
 	_Atomic uint64_t invalid;  /* refusals that were seen as EINVAL */
-	atomic_uint readers[READERS]; /* files that a thread has open to read */
+	atomic_uint readers[2]
+			   [READERS]; /* files that a thread has open to read */
 };
 
 int copy_state_new(struct fs *fs, struct copy_state **ret_copy)
@@ -109,26 +109,26 @@ int copy_proc_fd(struct fs *fs)
 	return fs->copy->proc_fd;
 }
 
-static atomic_uint *readers_of(struct fs *fs, pid_t tid)
+static atomic_uint *readers_of(struct fs *fs, pid_t tid, bool ineligible)
 {
-	return &fs->copy->readers[(unsigned int)tid % READERS];
+	return &fs->copy->readers[ineligible][(unsigned int)tid % READERS];
 }
 
-void copy_reads_begin(struct fs *fs, pid_t tid)
+void copy_reads_begin(struct fs *fs, pid_t tid, bool ineligible)
 {
 	if (tid)
-		atomic_fetch_add(readers_of(fs, tid), 1);
+		atomic_fetch_add(readers_of(fs, tid, ineligible), 1);
 }
 
-void copy_reads_end(struct fs *fs, pid_t tid)
+void copy_reads_end(struct fs *fs, pid_t tid, bool ineligible)
 {
 	if (tid)
-		atomic_fetch_sub(readers_of(fs, tid), 1);
+		atomic_fetch_sub(readers_of(fs, tid, ineligible), 1);
 }
 
-bool copy_is_coming(struct fs *fs, pid_t tid)
+bool copy_is_coming(struct fs *fs, pid_t tid, bool ineligible)
 {
-	return tid && atomic_load(readers_of(fs, tid));
+	return tid && atomic_load(readers_of(fs, tid, ineligible));
 }
 
 /* One request, from start to end. */
@@ -225,14 +225,6 @@ static void refuse(struct copy_request *copy)
 	reply_err(copy->req, err);
 }
 
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* Half the old estimate, half the new one; small moves tell too little. */
 static void learn_speed(struct copy_state *state, uint64_t moved, uint64_t nsec)
 {
@@ -255,7 +247,7 @@ static void run(struct copy_request *copy)
 	struct copy_state *state = copy->fs->copy;
 	struct offlay_result result = { 0 };
 	enum creds_writer writer;
-	uint64_t start = now_nsec();
+	uint64_t start = file_now();
 	int err;
 
 	copy->range.max_move = atomic_load(&state->move_max);
@@ -263,7 +255,7 @@ static void run(struct copy_request *copy)
 				    creds_caller_drops_suid(copy->req));
 	err = offlay_copy_range(state->engine, &copy->range, &result);
 	creds_leave_writer(copy->req, writer);
-	learn_speed(state, result.moved, now_nsec() - start);
+	learn_speed(state, result.moved, file_now() - start);
 	file_changed(copy->dst->inode);
 	leave_trail(copy, err ? 0 : result.copied);
 	/* Neither is news to the kernel: it would copy by splice. */

@@ -114,7 +114,7 @@ void file_io_free(struct file *file)
 
 	if (!io)
 		return;
-	copy_reads_end(file->fs, io->opener);
+	copy_reads_end(file->fs, io->opener, io->ineligible);
 	io_leave(file->fs, io->inode, open_is_writable(file->flags));
 	fd = atomic_load(&io->direct_fd);
 	if (fd >= 0)
@@ -154,6 +154,20 @@ static bool has_sxid(const struct file *file)
 	       (st.st_mode & (S_ISUID | S_ISGID));
 }
 
+/*
+ * A copy loop may be coming where an open source waits.  With a source that
+ * will be refused it may be into any file: only its WRITE is sure to arrive.
+ */
+static bool could_be_copied_into(struct file *file, bool fresh, pid_t tid)
+{
+	struct fs *fs = file->fs;
+
+	if (!open_is_writable(file->flags) || !refuses_visibly(fs))
+		return false;
+	return copy_is_coming(fs, tid, true) ||
+	       (fresh && copy_is_coming(fs, tid, false));
+}
+
 /* The open mode of a new handle, in @fi and in the handle. */
 static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 			struct fuse_file_info *fi)
@@ -173,13 +187,12 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 	if (io->mode == IO_PASSTHROUGH) {
 		open.sxid = has_sxid(file);
 		open.ineligible = is_doubtful(file);
-		open.copy_coming = fresh && open_is_writable(file->flags) &&
-				   refuses_visibly(fs) &&
-				   copy_is_coming(fs, tid);
+		open.copy_coming = could_be_copied_into(file, fresh, tid);
 	}
-	if (!open_is_writable(file->flags) && !open.ineligible) {
-		copy_reads_begin(fs, tid);
+	if (!open_is_writable(file->flags)) {
 		io->opener = tid;
+		io->ineligible = open.ineligible;
+		copy_reads_begin(fs, tid, open.ineligible);
 	}
 	mode = open_mode_choose(&open);
 	io->direct = mode.direct;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -59,6 +60,14 @@ static void *buffer_get(size_t size)
 			buffer->size = size;
 	}
 	return buffer->data;
+}
+
+uint64_t file_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* The regular file that a request names, or NULL. */
@@ -151,6 +160,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	FILE_AUTO(file);
 	bool direct = fi->flags & O_DIRECT;
 	enum refusal_answer answer;
+	bool fills;
 	void *buf;
 	ssize_t n;
 	int fd;
@@ -161,7 +171,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		reply_err(req, -EBADF);
 		return;
 	}
-	answer = refusal_on_read(req, file, fi->fh);
+	fills = fills_cache(file, fi);
+	answer = refusal_on_read(req, file, fi->fh, fills);
 	if (answer == REFUSAL_CERTAIN) {
 		reply_err(req, -EOPNOTSUPP);
 		return;
@@ -172,12 +183,14 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		reply_err(req, fd < 0 ? fd : -ENOMEM);
 		return;
 	}
+	if (fills)
+		atomic_store(&file->io->inode->filled, file_now());
 	if (answer == REFUSAL_LIKELY && !direct)
 		n = read_unnoticed(file, buf, size, off);
 	else
 		n = read_all(fd, direct, buf, size, off);
 	reply_buf(req, n < 0 ? (int)n : 0, buf, n < 0 ? 0 : (size_t)n);
-	if (fills_cache(file, fi))
+	if (fills)
 		page_drop(file, (uint64_t)off, size);
 }
 

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
-#include <time.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -31,16 +31,14 @@
 /* Long enough for a slow disk below; see refusal_judge_write(). */
 #define ARMED_NSEC 5000000000ull
 
+/*
+ * How long the source's pages may stay in the page cache that pages.c drops
+ * them from: while they do, the splice sends no READ.
+ */
+#define FILLED_NSEC 100000000ull
+
 /* How often to look again at a thread that has not gone to sleep yet. */
 #define LOOKS 2000
-
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /*
  * Reads the system call that thread @tid waits in.  It may not have gone to
@@ -93,7 +91,7 @@ int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
 		  uint64_t dst_fh, uint64_t length)
 {
 	struct fs *fs = fs_of(req);
-	uint64_t now = now_nsec();
+	uint64_t now = file_now();
 	struct refusal refusal = {
 		.tid = fuse_req_ctx(req)->pid,
 		.src_fh = src_fh,
@@ -104,27 +102,45 @@ int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
 		.deadline = now + ARMED_NSEC,
 	};
 	bool sees_write = dst->io->direct || dst->io->mode == IO_CACHED;
-	bool sees_read = src->io->direct;
+	uint64_t filled = atomic_load(&src->io->inode->filled);
+	bool sees_read = src->io->direct && now > filled + FILLED_NSEC;
 
 	if (refusal.tid > 0 && (sees_write || sees_read))
 		call_read(fs, refusal.tid, &refusal.call);
-	if (refusal.tid > 0 && (sees_write || refusal.call.text[0]) &&
-	    (sees_write || sees_read) &&
+	if (refusal.tid > 0 &&
+	    (sees_write || (sees_read && refusal.call.text[0])) &&
 	    refusal_arm(copy_refusals(fs), &refusal, now))
 		return -EOPNOTSUPP;
 	copy_count_invalid(fs);
 	return -EINVAL;
 }
 
+/*
+ * A READ for the page cache, from a thread that has left the refused call:
+ * read ahead by that call, unless it belongs to one that reads by splice.
+ */
+static bool is_read_ahead(const struct refusal_call *call)
+{
+	switch (atoi(call->text)) {
+	case 0:
+	case SYS_sendfile:
+	case SYS_splice:
+	case SYS_io_uring_enter:
+		return false;
+	default:
+		return true;
+	}
+}
+
 enum refusal_answer refusal_on_read(fuse_req_t req, struct file *file,
-				    uint64_t fh)
+				    uint64_t fh, bool fills_cache)
 {
 	struct fs *fs = fs_of(req);
 	pid_t tid = fuse_req_ctx(req)->pid;
 	struct refusal refusal;
 	struct refusal_call call;
 
-	if (!refusal_find(copy_refusals(fs), tid, now_nsec(), &refusal))
+	if (!refusal_find(copy_refusals(fs), tid, file_now(), &refusal))
 		return REFUSAL_NONE;
 	if (fh != refusal.src_fh) {
 		refusal_disarm(copy_refusals(fs), tid);
@@ -134,7 +150,8 @@ enum refusal_answer refusal_on_read(fuse_req_t req, struct file *file,
 	if (!file->io->direct || !refusal.call.text[0])
 		return REFUSAL_LIKELY;
 	call_read(fs, tid, &call);
-	if (refusal_judge_read(&refusal, fh, &call) == REFUSAL_CERTAIN)
+	if (refusal_judge_read(&refusal, fh, &call) == REFUSAL_CERTAIN ||
+	    (fills_cache && is_read_ahead(&call)))
 		return REFUSAL_CERTAIN;
 	refusal_disarm(copy_refusals(fs), tid);
 	return REFUSAL_NONE;
@@ -159,7 +176,7 @@ bool refusal_on_write(fuse_req_t req, struct file *file, uint64_t fh,
 	enum refusal_answer answer;
 
 	(void)file;
-	if (!refusal_find(copy_refusals(fs), tid, now_nsec(), &refusal))
+	if (!refusal_find(copy_refusals(fs), tid, file_now(), &refusal))
 		return false;
 	refusal_disarm(copy_refusals(fs), tid);
 	if (refusal.call.text[0])

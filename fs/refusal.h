@@ -15,7 +15,7 @@ int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
 		  uint64_t dst_fh, uint64_t length);
 /* Certain: refuse it.  Likely: serve it, but it is no access to the file. */
 enum refusal_answer refusal_on_read(fuse_req_t req, struct file *file,
-				    uint64_t fh);
+				    uint64_t fh, bool fills_cache);
 bool refusal_on_write(fuse_req_t req, struct file *file, uint64_t fh,
 		      uint64_t offset, const void *data, size_t size);
 /* The handle is about to be closed. */

@@ -104,9 +104,8 @@ void reply_write(fuse_req_t req, int err, size_t count)
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
 void reply_statx(fuse_req_t req, struct statx *stx)
 {
-	replied(fuse_reply_statx(req, 0, stx,
-				 inode_attr_timeout(fs_of(req),
-						    stx->stx_mode)));
+	replied(fuse_reply_statx(
+		req, 0, stx, inode_attr_timeout(fs_of(req), stx->stx_mode)));
 }
 #endif
 
