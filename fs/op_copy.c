@@ -239,7 +239,8 @@ static void learn_speed(struct copy_state *state, uint64_t moved, uint64_t nsec)
 		max = MOVE_MIN;
 	if (max > MOVE_MAX)
 		max = MOVE_MAX;
-	atomic_store(&state->move_max, max);
+	/* So that the next range begins at a whole page. */
+	atomic_store(&state->move_max, max - max % MOVE_MIN);
 }
 
 static void run(struct copy_request *copy)

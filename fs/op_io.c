@@ -95,7 +95,10 @@ int file_direct_fd(struct file *file)
 	if (flags < 0)
 		return -errno;
 	flags &= O_ACCMODE | O_APPEND | O_NOATIME;
-	fd = open(inode_fd_path(&pin, path), flags | O_DIRECT | O_CLOEXEC);
+	flags |= O_DIRECT | O_CLOEXEC;
+	do
+		fd = open(inode_fd_path(&pin, path), flags);
+	while (fd < 0 && errno == EMFILE && inode_make_room(file->fs));
 	if (fd < 0)
 		return -errno;
 	if (!atomic_compare_exchange_strong(&file->io->direct_fd, &none, fd)) {
