@@ -26,6 +26,18 @@ uint64_t sample_seed(void)
 	return seed;
 }
 
+unsigned long sample_amount(unsigned long quick, unsigned long normal,
+			    unsigned long lengthy)
+{
+	const char *length = getenv("OFFLAY_TEST_LENGTH");
+
+	if (length && strcmp(length, "quick") == 0)
+		return quick;
+	if (length && strcmp(length, "long") == 0)
+		return lengthy;
+	return normal;
+}
+
 /* splitmix64, by Sebastiano Vigna: any state is a good one. */
 uint64_t sample_next(struct sample_rng *rng)
 {

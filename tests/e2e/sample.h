@@ -20,6 +20,17 @@ struct sample_rng {
 uint64_t sample_seed(void);
 
 /**
+ * sample_amount() - how much of something a run of this length does
+ * @quick: where $OFFLAY_TEST_LENGTH is "quick"
+ * @normal: where it is neither
+ * @lengthy: where it is "long"
+ *
+ * Return: one of the three.
+ */
+unsigned long sample_amount(unsigned long quick, unsigned long normal,
+			    unsigned long lengthy);
+
+/**
  * sample_next() - next 64 random bits
  * @rng: generator
  */

@@ -117,8 +117,7 @@ void volume_skip(const char *name, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, args);
 	va_end(args);
-	volume_note_skip(name, reason);
-	cr_skip_test("%s", reason);
+	cr_skip_test("%s: %s", name, reason);
 	abort();
 }
 

@@ -127,7 +127,7 @@ int volume_unmount(const char *path);
 void volume_path(char *ret_path, const char *dir, const char *name);
 
 /**
- * volume_skip() - end the test as skipped and print "[SKIP] name: reason"
+ * volume_skip() - end the test as skipped, which Criterion prints with -v
  * @name: the row or case
  * @fmt: reason
  */
@@ -135,7 +135,7 @@ void volume_skip(const char *name, const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 2, 3)));
 
 /**
- * volume_note_skip() - print "[SKIP] name: reason" and go on
+ * volume_note_skip() - print "[SKIP] name: reason" for a part, and go on
  * @name: the row or case
  * @reason: why
  */
