@@ -44,7 +44,8 @@ void report_command(const char *name)
 	command_name = name;
 }
 
-static void report_line(const char *format, va_list args)
+static void __attribute__((format(printf, 1, 0)))
+report_line(const char *format, va_list args)
 {
 	/* One line stays one line where several threads report. */
 	flockfile(stderr);
