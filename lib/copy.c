@@ -27,6 +27,7 @@ int copy_engine_new(const struct sys_ops *ops, void *ctx,
 		return -ENOMEM;
 	engine->ops = ops;
 	engine->ctx = ctx;
+	copy_cache_limits_init(&engine->cache);
 	pthread_mutex_init(&engine->pairs.lock, NULL);
 	pthread_mutex_init(&engine->buffers.lock, NULL);
 	*ret_engine = engine;

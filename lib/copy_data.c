@@ -30,6 +30,7 @@ struct mover {
 	uint32_t block;	   /* of the destination; at most @buf_size */
 	char *buf;
 	size_t buf_size;
+	struct copy_cache cache;
 };
 
 /* What comes next in the source, @length > 0 bytes of it. */
@@ -314,6 +315,7 @@ static int move_piece(struct mover *m, uint64_t length)
 		int err;
 
 		want = copy_min(want, job->budget);
+		copy_cache_before(&m->cache, at);
 		n = m->ops->pread(m->ctx, job->src_fd, m->buf, (size_t)want,
 				  job->src_offset + at);
 		if (n < 0)
@@ -328,6 +330,7 @@ static int move_piece(struct mover *m, uint64_t length)
 			err = write_buffer(m, m->buf, (size_t)n);
 		if (err)
 			return err;
+		copy_cache_after(&m->cache, position(m));
 	}
 	return 0;
 }
@@ -375,7 +378,9 @@ static int move_with_buffer(struct copy_job *job, uint64_t length, void *buf,
 	if (err)
 		return err;
 	m.dst_size = dst.size;
+	copy_cache_init(&m.cache, job, length);
 	err = move_all(&m);
+	copy_cache_done(&m.cache, position(&m));
 	settle_err = settle_pending(&m);
 	if (err == 0)
 		err = settle_err;

@@ -19,6 +19,7 @@ struct sys_file {
 	uint64_t dev;
 	uint64_t ino;
 	uint64_t size;
+	uint64_t blocks; /* of 512 bytes, allocated */
 	int64_t ctime_sec;
 	uint32_t ctime_nsec;
 	uint32_t mode;
@@ -60,6 +61,13 @@ struct sys_ops {
 	int (*open_flags)(void *ctx, int fd);
 	/* Monotonic time in nanoseconds. */
 	uint64_t (*now)(void *ctx);
+	/* Bytes of a range that are in the page cache, or a negative errno. */
+	int64_t (*cached)(void *ctx, int fd, uint64_t offset, uint64_t length);
+	/* Advice, so without an answer: drop clean pages; begin to write dirty
+	 * ones back, and wait for the end of it. */
+	void (*drop)(void *ctx, int fd, uint64_t offset, uint64_t length);
+	void (*write_back)(void *ctx, int fd, uint64_t offset, uint64_t length,
+			   bool wait);
 };
 
 extern const struct sys_ops sys_kernel_ops;
@@ -103,6 +111,35 @@ void copy_pair_declined(struct copy_pairs *pairs,
 			const struct copy_pair_key *key,
 			enum offlay_method method, int err, uint64_t now);
 
+/* ----------------------------------------------------------- copy_cache.c */
+
+struct copy_job;
+
+/* When a copy is huge, and what it may leave in the page cache then. */
+struct copy_cache_limits {
+	uint64_t huge;	 /* bytes of data in the source */
+	uint64_t window; /* is dropped at once */
+	uint64_t lag;	 /* of the destination, before it is dropped */
+};
+
+/* One run of the mover, as its pages are concerned. */
+struct copy_cache {
+	struct copy_job *job;
+	bool is_huge;
+	bool is_open;	 /* a window is, from @start */
+	bool was_cached; /* the source's part of it, before the copy */
+	uint64_t start;	 /* from the start of the job's range */
+};
+
+void copy_cache_limits_init(struct copy_cache_limits *limits);
+/* @length: how much the mover is to move, at most */
+void copy_cache_init(struct copy_cache *cache, struct copy_job *job,
+		     uint64_t length);
+/* Around each piece of data that is moved, with its position in the range. */
+void copy_cache_before(struct copy_cache *cache, uint64_t at);
+void copy_cache_after(struct copy_cache *cache, uint64_t at);
+void copy_cache_done(struct copy_cache *cache, uint64_t at);
+
 /* ----------------------------------------------------------------- copy.c */
 
 #define COPY_FLAGS (OFFLAY_COPY_ZEROS_TO_HOLES | OFFLAY_COPY_CLONE_ONLY)
@@ -126,6 +163,7 @@ struct copy_buffers {
 struct offlay_engine {
 	const struct sys_ops *ops;
 	void *ctx; /* of ops */
+	struct copy_cache_limits cache;
 	struct copy_pairs pairs;
 	struct copy_buffers buffers;
 };

@@ -132,6 +132,7 @@ static int sys_stat(void *ctx, int fd, struct sys_file *ret_file)
 		.dev = st.st_dev,
 		.ino = st.st_ino,
 		.size = (uint64_t)st.st_size,
+		.blocks = (uint64_t)st.st_blocks,
 		.ctime_sec = st.st_ctim.tv_sec,
 		.ctime_nsec = (uint32_t)st.st_ctim.tv_nsec,
 		.mode = st.st_mode,
@@ -177,6 +178,46 @@ static uint64_t sys_now(void *ctx)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* cachestat(2) is new in Linux 6.5; the C library has no name for it yet. */
+#define SYS_CACHESTAT 451
+
+struct cachestat_range {
+	uint64_t off, len;
+};
+
+struct cachestat {
+	uint64_t cached, dirty, writeback, evicted, recently_evicted;
+};
+
+static int64_t sys_cached(void *ctx, int fd, uint64_t offset, uint64_t length)
+{
+	struct cachestat_range range = { offset, length };
+	struct cachestat stat = { 0 };
+
+	(void)ctx;
+	if (syscall(SYS_CACHESTAT, fd, &range, &stat, 0) < 0)
+		return -errno;
+	return (int64_t)stat.cached * sysconf(_SC_PAGESIZE);
+}
+
+static void sys_drop(void *ctx, int fd, uint64_t offset, uint64_t length)
+{
+	(void)ctx;
+	posix_fadvise(fd, (off_t)offset, (off_t)length, POSIX_FADV_DONTNEED);
+}
+
+static void sys_write_back(void *ctx, int fd, uint64_t offset, uint64_t length,
+			   bool wait)
+{
+	unsigned int flags = SYNC_FILE_RANGE_WRITE;
+
+	(void)ctx;
+	if (wait)
+		flags |= SYNC_FILE_RANGE_WAIT_BEFORE |
+			 SYNC_FILE_RANGE_WAIT_AFTER;
+	sync_file_range(fd, (off_t)offset, (off_t)length, flags);
+}
+
 const struct sys_ops sys_kernel_ops = {
 	.clone = sys_clone,
 	.copy_range = sys_copy_range,
@@ -189,4 +230,7 @@ const struct sys_ops sys_kernel_ops = {
 	.volume = sys_volume,
 	.open_flags = sys_open_flags,
 	.now = sys_now,
+	.cached = sys_cached,
+	.drop = sys_drop,
+	.write_back = sys_write_back,
 };

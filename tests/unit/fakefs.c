@@ -244,6 +244,8 @@ static ssize_t put(struct fake *fake, struct fake_file *f, const uint8_t *buf,
 		if (err)
 			break;
 		f->data[at] = buf[done];
+		f->cached[at] = true;
+		f->clean[at] = false;
 		if (at >= f->size)
 			f->size = at + 1;
 	}
@@ -294,6 +296,7 @@ static ssize_t fake_pread(void *ctx, int fd, void *buf, size_t size,
 		return err;
 	size = offset < f->size ? copy_min(size, f->size - offset) : 0;
 	memcpy(buf, &f->data[offset], size);
+	memset(&f->cached[offset], true, size);
 	return (ssize_t)size;
 }
 
@@ -361,6 +364,16 @@ static int64_t fake_seek(void *ctx, int fd, uint64_t offset, int whence)
 	return (int64_t)offset;
 }
 
+static uint64_t allocated_bytes(const struct fake *fake,
+				const struct fake_file *f)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < FAKE_BLOCKS; i++)
+		n += f->allocated[i] ? fake->block : 0;
+	return n;
+}
+
 static int fake_stat(void *ctx, int fd, struct sys_file *ret_file)
 {
 	struct fake *fake = ctx;
@@ -372,6 +385,7 @@ static int fake_stat(void *ctx, int fd, struct sys_file *ret_file)
 		.dev = f->dev,
 		.ino = f->ino,
 		.size = f->size,
+		.blocks = allocated_bytes(fake, f) / 512,
 		.ctime_nsec = f->ctime,
 		.mode = f->mode,
 	};
@@ -407,6 +421,38 @@ static uint64_t fake_now(void *ctx)
 	return ((struct fake *)ctx)->now;
 }
 
+static int64_t fake_cached(void *ctx, int fd, uint64_t offset, uint64_t length)
+{
+	struct fake *fake = ctx;
+	int64_t n = 0;
+
+	if (goes_wrong(fake, FAKE_CACHED))
+		return -fake->fault_errno;
+	for (uint64_t i = offset; i < offset + length; i++)
+		n += file_of(fake, fd)->cached[i];
+	return n;
+}
+
+static void fake_drop(void *ctx, int fd, uint64_t offset, uint64_t length)
+{
+	struct fake *fake = ctx;
+	struct fake_file *f = file_of(fake, fd);
+
+	fake->counts[FAKE_DROP]++;
+	for (uint64_t i = offset; i < offset + length; i++)
+		f->cached[i] = f->cached[i] && !f->clean[i];
+}
+
+static void fake_write_back(void *ctx, int fd, uint64_t offset, uint64_t length,
+			    bool wait)
+{
+	struct fake *fake = ctx;
+
+	fake->counts[FAKE_WRITE_BACK]++;
+	if (wait)
+		memset(&file_of(fake, fd)->clean[offset], true, length);
+}
+
 const struct sys_ops fake_ops = {
 	.clone = fake_clone,
 	.copy_range = fake_copy_range,
@@ -419,4 +465,7 @@ const struct sys_ops fake_ops = {
 	.volume = fake_volume,
 	.open_flags = fake_open_flags,
 	.now = fake_now,
+	.cached = fake_cached,
+	.drop = fake_drop,
+	.write_back = fake_write_back,
 };

@@ -22,6 +22,9 @@ enum fake_call {
 	FAKE_STAT,
 	FAKE_VOLUME,
 	FAKE_FLAGS,
+	FAKE_CACHED,
+	FAKE_DROP,
+	FAKE_WRITE_BACK,
 	FAKE_CALLS
 };
 
@@ -36,6 +39,8 @@ struct fake_file {
 	int open_flags;
 	bool nodatasum; /* a clone between unlike files is EINVAL */
 	uint32_t ctime;
+	/* A byte each: in the page cache, written back. */
+	bool cached[FAKE_BYTES], clean[FAKE_BYTES];
 };
 
 struct fake {

@@ -154,3 +154,27 @@ Test(sys, time_goes_on)
 	usleep(1000);
 	cr_assert_geq(ops->now(NULL), before + 1000000);
 }
+
+/* Written back and dropped, a file's pages are gone; until then, there. */
+Test(sys, knows_and_drops_what_is_in_the_page_cache)
+{
+	int fd = open("/var/tmp", O_TMPFILE | O_RDWR, 0600);
+	struct sys_volume volume;
+	char buf[65536] = "x";
+
+	if (fd < 0 || ops->volume(NULL, fd, &volume) ||
+	    volume.type == 0x01021994)
+		cr_skip_test("no temporary file with pages to drop");
+	cr_assert_eq(ops->pwrite(NULL, fd, buf, sizeof(buf), 0), sizeof(buf));
+	if (ops->cached(NULL, fd, 0, sizeof(buf)) == -ENOSYS)
+		cr_skip_test("no cachestat");
+	cr_assert_eq(ops->cached(NULL, fd, 0, sizeof(buf)), sizeof(buf));
+	cr_assert_eq(ops->cached(NULL, fd, sizeof(buf), 4096), 0);
+	ops->write_back(NULL, fd, 0, sizeof(buf), false);
+	ops->write_back(NULL, fd, 0, sizeof(buf), true);
+	cr_assert_eq(ops->cached(NULL, fd, 0, sizeof(buf)), sizeof(buf));
+	ops->drop(NULL, fd, 0, sizeof(buf));
+	cr_assert_eq(ops->cached(NULL, fd, 0, sizeof(buf)), 0);
+	close(fd);
+	cr_assert_eq(ops->cached(NULL, fd, 0, 1), -EBADF);
+}
