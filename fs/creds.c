@@ -204,8 +204,10 @@ bool creds_can_switch(void)
 				CAP_BIT(CAP_FOWNER);
 	struct caps caps;
 
+	/* Not in a user namespace that maps one user only. */
 	return geteuid() == 0 && caps_get(&caps) == 0 &&
-	       (caps.effective & needed) == needed;
+	       (caps.effective & needed) == needed &&
+	       syscall(SYS_setgroups, 0, NULL) == 0;
 }
 
 int creds_reduce(struct fs *fs)
@@ -216,8 +218,6 @@ int creds_reduce(struct fs *fs)
 	umask(0);
 	if (!fs->privileged)
 		return 0;
-	if (syscall(SYS_setgroups, 0, NULL))
-		return -errno;
 	err = caps_get(&caps);
 	if (err)
 		return err;

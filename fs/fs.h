@@ -109,7 +109,7 @@ enum creds_writer {
 };
 enum creds_writer creds_enter_writer(fuse_req_t req, int fd, bool drops);
 void creds_leave_writer(fuse_req_t req, enum creds_writer writer);
-/* Can this process act for other users at all? */
+/* Can this process act for other users at all?  Drops its own groups if so. */
 bool creds_can_switch(void);
 /* After mounting: gives up the capabilities that nothing here needs. */
 int creds_reduce(struct fs *fs);
