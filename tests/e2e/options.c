@@ -453,4 +453,22 @@ Test(options, user_keeps_root_out, .timeout = 60)
 	mount_close(&mount);
 }
 
+/* setgroups(2) is denied there, and only one user exists. */
+Test(options, root_of_a_user_namespace_mounts, .timeout = 60)
+{
+	struct command_result result;
+	char script[8 * PATH_MAX];
+
+	make_dirs();
+	if (COMMAND(&result, "unshare", "-Urm", "true") != 0)
+		volume_skip("user namespace", "%s", result.err);
+	snprintf(script, sizeof(script),
+		 "'%s' '%s' '%s' && cmp '%s/file' '%s/file' && "
+		 "touch '%s/made' && umount '%s'",
+		 mount_daemon_path(), source, point, source, point, point,
+		 point);
+	COMMAND(&result, "unshare", "-Urm", "sh", "-c", script);
+	cr_expect_eq(result.status, 0, "%s", result.err);
+}
+
 VOLUME_MAIN;
