@@ -200,22 +200,22 @@ static void copy_with_programs(enum backing backing)
 				turn++);
 }
 
-Test(elig_programs, btrfs, .timeout = 120)
+Test(elig_programs, btrfs, .timeout = 300)
 {
 	copy_with_programs(BACKING_BTRFS);
 }
 
-Test(elig_programs, xfs, .timeout = 120)
+Test(elig_programs, xfs, .timeout = 300)
 {
 	copy_with_programs(BACKING_XFS);
 }
 
-Test(elig_programs, ext4, .timeout = 120)
+Test(elig_programs, ext4, .timeout = 300)
 {
 	copy_with_programs(BACKING_EXT4);
 }
 
-Test(elig_programs, tmpfs, .timeout = 120)
+Test(elig_programs, tmpfs, .timeout = 300)
 {
 	copy_with_programs(BACKING_TMPFS);
 }

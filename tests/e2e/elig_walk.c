@@ -459,11 +459,11 @@ static void walk_modes(enum backing backing, enum mount_mode how)
 	{                                                            \
 		walk_files(backing);                                 \
 	}                                                            \
-	Test(elig_walk, name##_modes_passthrough, .timeout = 120)    \
+	Test(elig_walk, name##_modes_passthrough, .timeout = 300)    \
 	{                                                            \
 		walk_modes(backing, modes[0]);                       \
 	}                                                            \
-	Test(elig_walk, name##_modes_no_passthrough, .timeout = 120) \
+	Test(elig_walk, name##_modes_no_passthrough, .timeout = 300) \
 	{                                                            \
 		walk_modes(backing, modes[1]);                       \
 	}                                                            \
