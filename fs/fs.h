@@ -67,6 +67,7 @@ struct fs {
 	struct copy_state *copy; /* op_copy.c: engine, verdicts, refusals */
 	double timeout; /* seconds that the kernel may cache names and attributes */
 	bool privileged; /* acts for many users: switches ids for each of them */
+	bool stacked;	 /* SOURCE is itself on top of another filesystem */
 	atomic_bool passthrough; /* negotiated; cleared where it cannot work */
 };
 

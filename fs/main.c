@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +23,11 @@
 #endif
 
 /* Is SOURCE itself a filesystem on top of another? */
-static bool is_stacked(const struct fs *fs)
+static bool is_stacked(int root_fd)
 {
 	struct statfs st;
 
-	if (statfs(fs->opt.source, &st))
+	if (fstatfs(root_fd, &st))
 		return false;
 	switch ((unsigned long)st.f_type) {
 	case OVERLAYFS_SUPER_MAGIC:
@@ -45,8 +46,8 @@ static void want_passthrough(struct fs *fs, struct fuse_conn_info *conn)
 	fs->passthrough = fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
 	if (fs->passthrough)
 		conn->max_backing_stack_depth =
-			is_stacked(fs) ? FUSE_BACKING_STACKED_OVER
-				       : FUSE_BACKING_STACKED_UNDER;
+			fs->stacked ? FUSE_BACKING_STACKED_OVER
+				    : FUSE_BACKING_STACKED_UNDER;
 	else
 		log_msg(LOG_INFO, "this kernel has no passthrough");
 }
@@ -54,9 +55,9 @@ static void want_passthrough(struct fs *fs, struct fuse_conn_info *conn)
 /*
  * HANDLE_KILLPRIV_V2: without it the kernel asks for security.capability
  * before each write(2), also where it passes the write through.  With it, suid
- * and sgid are dropped here: see file.h.  Splicing costs a pipe a request and gains nothing
- * where passthrough carries the data.  Export by NFS would need "..", which
- * could lead out of SOURCE.
+ * and sgid are dropped here: see file.h.  Splicing costs a pipe a request and
+ * gains nothing where passthrough carries the data.  Export by NFS would need
+ * "..", which could lead out of SOURCE.
  */
 void fs_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -183,6 +184,7 @@ static int prepare(struct fs *fs)
 			strerror(errno));
 		return err;
 	}
+	fs->stacked = is_stacked(root_fd);
 	err = handle_table_new(&fs->handles);
 	if (!err)
 		err = inode_table_new(fs, root_fd, &fs->inodes);
@@ -208,13 +210,32 @@ static int loop(struct fs *fs)
 	return ret < 0 ? ret : 0; /* a signal that ends it is a clean end */
 }
 
+/*
+ * libfuse takes a signal that interrupts its wait for mount(8) for a failure:
+ * one that comes while the mount is being made has to wait for it.
+ */
+static int mount_session(struct fs *fs)
+{
+	sigset_t ending, before;
+	int ret;
+
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGTERM);
+	sigaddset(&ending, SIGINT);
+	sigaddset(&ending, SIGHUP);
+	sigprocmask(SIG_BLOCK, &ending, &before);
+	ret = fuse_session_mount(fs->se, fs->opt.mountpoint);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return ret;
+}
+
 static int serve(struct fs *fs)
 {
 	int err;
 
 	if (fuse_set_signal_handlers(fs->se))
 		return -EINVAL;
-	if (fuse_session_mount(fs->se, fs->opt.mountpoint)) {
+	if (mount_session(fs)) {
 		fuse_remove_signal_handlers(fs->se);
 		return -EINVAL; /* libfuse has said why */
 	}
