@@ -247,13 +247,17 @@ void inode_unpin(struct pin *pin)
 /* A descriptor that outlives the name, for an inode that has none. */
 static void hold(struct inode_table *table, struct inode *inode)
 {
+	char path[FD_PATH_SIZE];
 	struct pin pin;
 
 	if (inode->sticky || table->n_sticky >= table->fds_max / 4)
 		return;
 	if (pin_locked(table, inode, &pin))
 		return;
-	if (!pin.lender) {
+	/* An open file lends its descriptor only until it is closed. */
+	if (pin.lender && inode->fd < 0)
+		inode->fd = open(inode_fd_path(&pin, path), O_PATH | O_CLOEXEC);
+	if (inode->fd >= 0) {
 		inode->sticky = true;
 		table->n_sticky++;
 	}
