@@ -208,7 +208,8 @@ OFFLAY_PUBLIC void offlay_engine_free(struct offlay_engine *engine);
 /**
  * struct offlay_range - what to copy
  * @src_fd, @dst_fd: owned by the caller; opened for reading and for writing,
- *	destination not O_APPEND; may be the same file with disjoint ranges.
+ *	destination not O_APPEND, neither O_DIRECT; may be the same file with
+ *	disjoint ranges.
  *	Their own file offsets may move (SEEK_DATA), so give descriptors that
  *	nobody reads or writes by offset
  * @length: bytes; ends early at the source's end of file
