@@ -231,6 +231,52 @@ static void print_threads(pid_t pid)
 		closedir(dir);
 }
 
+/*
+ * A process with a mount namespace of its own that was made while this mount
+ * was there keeps it alive; returns such a process, or 0.
+ */
+static pid_t other_namespace(const struct mount *mount)
+{
+	char path[320], line[3 * PATH_MAX];
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir = opendir("/proc");
+
+	while (dir && !found && (entry = readdir(dir))) {
+		FILE *file;
+
+		if (atoi(entry->d_name) <= 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/mountinfo",
+			 entry->d_name);
+		file = fopen(path, "re");
+		while (file && !found && fgets(line, sizeof(line), file))
+			if (strstr(line, mount->point))
+				found = atoi(entry->d_name);
+		if (file)
+			fclose(file);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static int wait_for_end(const struct mount *mount, int *ret_status)
+{
+	int err = process_wait(mount->pid, STOP_TIMEOUT_MS, ret_status);
+	pid_t holder;
+
+	for (int i = 0; err && i < 6; i++) {
+		holder = other_namespace(mount);
+		if (!holder)
+			break;
+		fprintf(stderr, "%s is still mounted where process %d is\n",
+			mount->point, (int)holder);
+		err = process_wait(mount->pid, STOP_TIMEOUT_MS, ret_status);
+	}
+	return err;
+}
+
 void mount_close(struct mount *mount)
 {
 	int err, status = -1;
@@ -239,7 +285,7 @@ void mount_close(struct mount *mount)
 		return;
 	err = volume_unmount(mount->point);
 	if (!err)
-		err = process_wait(mount->pid, STOP_TIMEOUT_MS, &status);
+		err = wait_for_end(mount, &status);
 	if (err || status != 0 || mountinfo_find(mount->point, NULL) == 0) {
 		mount_print_log(mount);
 		if (err) {

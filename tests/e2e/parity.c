@@ -296,6 +296,8 @@ void parity_run(const struct parity_param *param, const char *topic,
 		comparison_finish(&cmps[finished++]);
 	free(cmps);
 	mount_close(&mount);
+	/* The volume is shared and would fill up. */
+	COMMAND(NULL, "rm", "-rf", "--one-file-system", source, bare_root);
 }
 
 void parity_skip(struct parity *parity, const char *reason)

@@ -15,7 +15,7 @@
 #include "reaper.h"
 #include "volume.h"
 
-#define SHARED_SIZE (512ull << 20)
+#define SHARED_SIZE (2ull << 30)
 #define SCRATCH_ENV "OFFLAY_SCRATCH"
 
 static const char *const names[BACKING_COUNT] = {

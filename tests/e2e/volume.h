@@ -64,7 +64,7 @@ int volume_main(int argc, char **argv);
 const char *volume_scratch(void);
 
 /**
- * volume_get() - a mounted backing filesystem of 512 MiB
+ * volume_get() - a mounted backing filesystem of 2 GiB
  * @backing: which filesystem
  * @flags: VOLUME_*
  * @ret_volume: set on success
