@@ -56,6 +56,8 @@ const char *mount_tool_path(void)
 
 const char *mode_missing(enum mount_mode mode)
 {
+	struct stat st;
+
 	if (mode == MODE_IO_URING) {
 		if (access(URING_SETTING, F_OK) != 0)
 			return "the kernel has no FUSE over io_uring";
@@ -63,6 +65,8 @@ const char *mode_missing(enum mount_mode mode)
 			return "FUSE over io_uring cannot be enabled here";
 	}
 	if (mode == MODE_USER) {
+		if (stat("/dev/fuse", &st) != 0 || (st.st_mode & 06) != 06)
+			return "users may not open /dev/fuse here";
 		if (access("/bin/fusermount3", X_OK) != 0 &&
 		    access("/usr/bin/fusermount3", X_OK) != 0)
 			return "no fusermount3 here";
