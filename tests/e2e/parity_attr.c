@@ -313,7 +313,6 @@ static void effects_on_times(struct parity *p)
 	EFFECT(p, "f", ftruncate(fd, 9000));
 	EFFECT(p, "f", truncate("f", 9000));
 	EFFECT(p, "f", fchmod(fd, 0600));
-	EFFECT(p, "f", fchown(fd, -1, -1));
 	EFFECT(p, "f", link("f", "d/g"));
 	EFFECT(p, "f", rename("d/g", "d/h"));
 	EFFECT(p, "f", unlink("d/h"));
