@@ -73,18 +73,18 @@ bool elig_is_encrypted(const char *row)
 /* The key lives as long as the mount. */
 static int add_key(int root_fd, struct fscrypt_key_specifier *ret_spec)
 {
-	struct {
-		struct fscrypt_add_key_arg arg;
-		unsigned char raw[FSCRYPT_MAX_KEY_SIZE];
-	} key = {
-		.arg.key_spec.type = FSCRYPT_KEY_SPEC_TYPE_IDENTIFIER,
-		.arg.raw_size = FSCRYPT_MAX_KEY_SIZE,
-	};
+	/* The structure ends with the key. */
+	_Alignas(struct fscrypt_add_key_arg) unsigned char
+		bytes[sizeof(struct fscrypt_add_key_arg) +
+		      FSCRYPT_MAX_KEY_SIZE] = { 0 };
+	struct fscrypt_add_key_arg *key = (struct fscrypt_add_key_arg *)bytes;
 
-	memset(key.raw, 0x5a, sizeof(key.raw));
-	if (ioctl(root_fd, FS_IOC_ADD_ENCRYPTION_KEY, &key) < 0)
+	key->key_spec.type = FSCRYPT_KEY_SPEC_TYPE_IDENTIFIER;
+	key->raw_size = FSCRYPT_MAX_KEY_SIZE;
+	memset(key->raw, 0x5a, FSCRYPT_MAX_KEY_SIZE);
+	if (ioctl(root_fd, FS_IOC_ADD_ENCRYPTION_KEY, key) < 0)
 		return -errno;
-	*ret_spec = key.arg.key_spec;
+	*ret_spec = key->key_spec;
 	return 0;
 }
 

@@ -251,7 +251,7 @@ static void check_untouched(const struct copy *copy)
 	for (int i = 0; i < 2; i++) {
 		unsigned char *now = slurp(paths[i], &size);
 
-		cr_expect_eq(size, copy->dst_before.st_size,
+		cr_expect_eq(size, (size_t)copy->dst_before.st_size,
 			     SAY(copy, "size is %zu", size));
 		if (size == (size_t)copy->dst_before.st_size)
 			cr_expect_eq(memcmp(now, copy->content, size), 0,

@@ -47,13 +47,13 @@ int volume_main(int argc, char **argv);
  * first bytes of main() in the child; the padding keeps a short main() from
  * losing what follows it, and the sandbox must see the symbol to find it.
  */
-#define VOLUME_MAIN                                                            \
-	__attribute__((visibility("default"),                                  \
-		       patchable_function_entry(64, 0))) int                   \
-	main(int argc, char **argv)                                            \
-	{                                                                      \
-		return volume_main(argc, argv);                                \
-	}                                                                      \
+#define VOLUME_MAIN                                          \
+	__attribute__((visibility("default"),                \
+		       patchable_function_entry(64, 0))) int \
+	main(int argc, char **argv)                          \
+	{                                                    \
+		return volume_main(argc, argv);              \
+	}                                                    \
 	struct volume_main_needs_semicolon
 
 /**

@@ -159,8 +159,8 @@ Test(facts, numbers_are_those_of_stat)
 	cr_assert_eq(fstat(fd, &st), 0);
 	cr_expect_eq(facts.dev, st.st_dev);
 	cr_expect_eq(facts.ino, st.st_ino);
-	cr_expect_eq(facts.size, st.st_size);
-	cr_expect_eq(facts.blocks, st.st_blocks);
+	cr_expect_eq(facts.size, (uint64_t)st.st_size);
+	cr_expect_eq(facts.blocks, (uint64_t)st.st_blocks);
 	cr_expect_eq(facts.mode, st.st_mode);
 	cr_expect_eq(facts.mtime_sec, st.st_mtim.tv_sec);
 	cr_expect_eq(facts.mtime_nsec, st.st_mtim.tv_nsec);
