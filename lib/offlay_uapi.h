@@ -65,4 +65,163 @@ struct offlay_ioc_explain {
 
 #define OFFLAY_IOC_EXPLAIN _IOWR(OFFLAY_IOC_MAGIC, 1, struct offlay_ioc_explain)
 
+/*
+ * Offloaded data transfer: the structures of MS-FSCC 2.3.41 to 2.3.44 behind a
+ * header of ours; see offlay-odx(7).  The ioctl fails with an errno, and the
+ * reply, which is filled in then, too, says the same as Win32 code and
+ * NTSTATUS.  A command with a shorter size is answered as Windows answers a
+ * short buffer.
+ */
+
+/**
+ * struct offlay_token - what a token looks like on the wire, 512 bytes
+ * @type: OFFLAY_TOKEN_TYPE_*, big-endian
+ * @reserved: 0
+ * @id_length: bytes of @id in use, big-endian
+ * @id: opaque
+ */
+struct offlay_token {
+	__be32 type;
+	__be16 reserved;
+	__be16 id_length;
+	__u8 id[504];
+};
+
+/* A point-in-time copy, the kind that offlayfs makes. */
+#define OFFLAY_TOKEN_TYPE_DATA 0x00800000u
+/* Stands for zeros, without any id (MS-FSCC 2.1.11). */
+#define OFFLAY_TOKEN_TYPE_ZERO 0xFFFF0001u
+/* Well known: the first 16 bits of the id say what (the WDK's spelling). */
+#define OFFLAY_TOKEN_TYPE_KNOWN 0xFFFFFFFFu
+#define OFFLAY_TOKEN_KNOWN_ZERO 0x0001u
+#define OFFLAY_TOKEN_ID_LENGTH	504
+
+/**
+ * struct offlay_ioc_status - out: one answer in three languages, 0 for success
+ * @err: errno, positive; ioctl(2) fails with the same
+ * @win32, @ntstatus: the codes
+ */
+struct offlay_ioc_status {
+	__u32 err;
+	__u32 win32;
+	__u32 ntstatus;
+	__u32 reserved;
+};
+
+/* MS-FSCC 2.3.41 */
+struct offlay_odx_read_input {
+	__u32 size; /* of this structure */
+	__u32 flags;
+	__u32 token_time_to_live; /* milliseconds, 0 for the mount's default */
+	__u32 reserved;
+	__u64 file_offset;
+	__u64 copy_length;
+};
+
+/* MS-FSCC 2.3.42 */
+struct offlay_odx_read_output {
+	__u32 size;
+	__u32 flags; /* OFFLAY_ODX_READ_* */
+	__u64 transfer_length;
+	struct offlay_token token;
+};
+
+/* Behind what the token stands for the file holds nothing but zeros. */
+#define OFFLAY_ODX_READ_ALL_ZERO_BEYOND 0x1u
+
+/* MS-FSCC 2.3.43 */
+struct offlay_odx_write_input {
+	__u32 size;
+	__u32 flags;
+	__u64 file_offset;
+	__u64 copy_length;
+	__u64 transfer_offset;
+	struct offlay_token token;
+};
+
+/* MS-FSCC 2.3.44 */
+struct offlay_odx_write_output {
+	__u32 size;
+	__u32 flags;
+	__u64 length_written;
+};
+
+struct offlay_ioc_odx_read {
+	__u32 version;
+	__u32 flags; /* in: 0 */
+	struct offlay_ioc_status status;
+	struct offlay_odx_read_input in;
+	struct offlay_odx_read_output out;
+};
+
+struct offlay_ioc_odx_write {
+	__u32 version;
+	__u32 flags; /* in: 0 */
+	struct offlay_ioc_status status;
+	struct offlay_odx_write_input in;
+	struct offlay_odx_write_output out;
+};
+
+/* Forgets a token before its time; any open file of the mount will do. */
+struct offlay_ioc_odx_drop {
+	__u32 version;
+	__u32 flags; /* in: 0 */
+	struct offlay_ioc_status status;
+	struct offlay_token token;
+};
+
+/**
+ * struct offlay_ioc_odx_volume - what a mount offers, and how that is changed
+ * @version: OFFLAY_ABI_VERSION
+ * @flags: in: 0 to ask, OFFLAY_ODX_SET to replace all limits first (the user
+ *	who mounted and root only)
+ * @status: out
+ * @odx_flags: OFFLAY_ODX_*_ON
+ * @sector: logical sector in bytes, 512 or 4096
+ * @transfer_max: most bytes that one token stands for
+ * @copy_max: the same where the backing cannot clone and the bytes are copied;
+ *	0: no tokens there
+ * @bytes_max, @user_bytes_max: held by all tokens of the mount, of one user
+ * @tokens_max, @user_tokens_max: number of tokens
+ * @ttl_default, @ttl_max: milliseconds without use
+ * @timeout_every: each so manieth offload request times out; 0 for none
+ * @forget_every: each so manieth token that is presented is forgotten
+ * @tokens, @bytes: out: alive now, and what they hold
+ */
+struct offlay_ioc_odx_volume {
+	__u32 version;
+	__u32 flags;
+	struct offlay_ioc_status status;
+	__u32 odx_flags;
+	__u32 sector;
+	__u64 transfer_max;
+	__u64 copy_max;
+	__u64 bytes_max;
+	__u64 user_bytes_max;
+	__u32 tokens_max;
+	__u32 user_tokens_max;
+	__u32 ttl_default;
+	__u32 ttl_max;
+	__u32 timeout_every;
+	__u32 forget_every;
+	__u64 tokens;
+	__u64 bytes;
+	__u64 reserved[4];
+};
+
+#define OFFLAY_ODX_SET 0x1u
+
+#define OFFLAY_ODX_ON	    0x1u /* the feature is there at all */
+#define OFFLAY_ODX_READ_ON  0x2u
+#define OFFLAY_ODX_WRITE_ON 0x4u
+
+#define OFFLAY_IOC_ODX_READ \
+	_IOWR(OFFLAY_IOC_MAGIC, 2, struct offlay_ioc_odx_read)
+#define OFFLAY_IOC_ODX_WRITE \
+	_IOWR(OFFLAY_IOC_MAGIC, 3, struct offlay_ioc_odx_write)
+#define OFFLAY_IOC_ODX_DROP \
+	_IOWR(OFFLAY_IOC_MAGIC, 4, struct offlay_ioc_odx_drop)
+#define OFFLAY_IOC_ODX_VOLUME \
+	_IOWR(OFFLAY_IOC_MAGIC, 5, struct offlay_ioc_odx_volume)
+
 #endif

@@ -102,6 +102,14 @@ static const struct offlay_status table[] = {
 	ROW(EIO, 1117, "IO_DEVICE", 0xC0000185, "IO_DEVICE_ERROR",
 	    "the storage failed to read or write",
 	    "look into the kernel's log; do not trust the destination"),
+	ROW(ENOMEM, 1450, "NO_SYSTEM_RESOURCES", 0xC000009A,
+	    "INSUFFICIENT_RESOURCES",
+	    "the user or the mount has as many tokens, or bytes held by "
+	    "tokens, as its limits allow",
+	    "drop tokens that are not needed, wait until they expire, or "
+	    "raise the limits (-o tokens=)"),
+	ROW(ETIMEDOUT, 121, "SEM_TIMEOUT", 0xC00000B5, "IO_TIMEOUT",
+	    "the storage did not answer in time", "try again"),
 	ROW(EXDEV, 17, "NOT_SAME_DEVICE", 0xC00000D4, "NOT_SAME_DEVICE",
 	    "source and destination are on two filesystems",
 	    "copy by reading and writing"),

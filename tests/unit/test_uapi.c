@@ -47,6 +47,93 @@ Test(uapi, explain_keeps_its_number_and_values)
 	cr_expect_eq(OFFLAY_IOC_OFFLOAD_CLONE, 1);
 }
 
+#define AT(type, field, offset)                                  \
+	_Static_assert(offsetof(struct type, field) == (offset), \
+		       #type "." #field)
+
+/* MS-FSCC 2.1.11 and 2.3.41 to 2.3.44. */
+_Static_assert(sizeof(struct offlay_token) == 512, "token");
+AT(offlay_token, type, 0);
+AT(offlay_token, reserved, 4);
+AT(offlay_token, id_length, 6);
+AT(offlay_token, id, 8);
+_Static_assert(sizeof(struct offlay_odx_read_input) == 32, "read input");
+AT(offlay_odx_read_input, size, 0);
+AT(offlay_odx_read_input, flags, 4);
+AT(offlay_odx_read_input, token_time_to_live, 8);
+AT(offlay_odx_read_input, reserved, 12);
+AT(offlay_odx_read_input, file_offset, 16);
+AT(offlay_odx_read_input, copy_length, 24);
+_Static_assert(sizeof(struct offlay_odx_read_output) == 528, "read output");
+AT(offlay_odx_read_output, size, 0);
+AT(offlay_odx_read_output, flags, 4);
+AT(offlay_odx_read_output, transfer_length, 8);
+AT(offlay_odx_read_output, token, 16);
+_Static_assert(sizeof(struct offlay_odx_write_input) == 544, "write input");
+AT(offlay_odx_write_input, size, 0);
+AT(offlay_odx_write_input, flags, 4);
+AT(offlay_odx_write_input, file_offset, 8);
+AT(offlay_odx_write_input, copy_length, 16);
+AT(offlay_odx_write_input, transfer_offset, 24);
+AT(offlay_odx_write_input, token, 32);
+_Static_assert(sizeof(struct offlay_odx_write_output) == 16, "write output");
+AT(offlay_odx_write_output, size, 0);
+AT(offlay_odx_write_output, flags, 4);
+AT(offlay_odx_write_output, length_written, 8);
+
+_Static_assert(sizeof(struct offlay_ioc_status) == 16, "status");
+AT(offlay_ioc_status, err, 0);
+AT(offlay_ioc_status, win32, 4);
+AT(offlay_ioc_status, ntstatus, 8);
+_Static_assert(sizeof(struct offlay_ioc_odx_read) == 584, "read");
+AT(offlay_ioc_odx_read, version, 0);
+AT(offlay_ioc_odx_read, flags, 4);
+AT(offlay_ioc_odx_read, status, 8);
+AT(offlay_ioc_odx_read, in, 24);
+AT(offlay_ioc_odx_read, out, 56);
+_Static_assert(sizeof(struct offlay_ioc_odx_write) == 584, "write");
+AT(offlay_ioc_odx_write, status, 8);
+AT(offlay_ioc_odx_write, in, 24);
+AT(offlay_ioc_odx_write, out, 568);
+_Static_assert(sizeof(struct offlay_ioc_odx_drop) == 536, "drop");
+AT(offlay_ioc_odx_drop, status, 8);
+AT(offlay_ioc_odx_drop, token, 24);
+_Static_assert(sizeof(struct offlay_ioc_odx_volume) == 136, "volume");
+AT(offlay_ioc_odx_volume, status, 8);
+AT(offlay_ioc_odx_volume, odx_flags, 24);
+AT(offlay_ioc_odx_volume, sector, 28);
+AT(offlay_ioc_odx_volume, transfer_max, 32);
+AT(offlay_ioc_odx_volume, copy_max, 40);
+AT(offlay_ioc_odx_volume, bytes_max, 48);
+AT(offlay_ioc_odx_volume, user_bytes_max, 56);
+AT(offlay_ioc_odx_volume, tokens_max, 64);
+AT(offlay_ioc_odx_volume, user_tokens_max, 68);
+AT(offlay_ioc_odx_volume, ttl_default, 72);
+AT(offlay_ioc_odx_volume, ttl_max, 76);
+AT(offlay_ioc_odx_volume, timeout_every, 80);
+AT(offlay_ioc_odx_volume, forget_every, 84);
+AT(offlay_ioc_odx_volume, tokens, 88);
+AT(offlay_ioc_odx_volume, bytes, 96);
+AT(offlay_ioc_odx_volume, reserved, 104);
+
+Test(uapi, offloaded_transfer_keeps_its_numbers_and_values)
+{
+	cr_expect_eq(OFFLAY_IOC_ODX_READ, 0xC248F102u);
+	cr_expect_eq(OFFLAY_IOC_ODX_WRITE, 0xC248F103u);
+	cr_expect_eq(OFFLAY_IOC_ODX_DROP, 0xC218F104u);
+	cr_expect_eq(OFFLAY_IOC_ODX_VOLUME, 0xC088F105u);
+	cr_expect_eq(OFFLAY_ODX_READ_ALL_ZERO_BEYOND, 1);
+	cr_expect_eq(OFFLAY_ODX_SET, 1);
+	cr_expect_eq(OFFLAY_ODX_ON, 1);
+	cr_expect_eq(OFFLAY_ODX_READ_ON, 2);
+	cr_expect_eq(OFFLAY_ODX_WRITE_ON, 4);
+	cr_expect_eq(OFFLAY_TOKEN_TYPE_DATA, 0x00800000u);
+	cr_expect_eq(OFFLAY_TOKEN_TYPE_ZERO, 0xFFFF0001u);
+	cr_expect_eq(OFFLAY_TOKEN_TYPE_KNOWN, 0xFFFFFFFFu);
+	cr_expect_eq(OFFLAY_TOKEN_KNOWN_ZERO, 1);
+	cr_expect_eq(OFFLAY_TOKEN_ID_LENGTH, 504);
+}
+
 Test(uapi, restricted_ioctls_carry_their_structure)
 {
 	cr_expect_eq(_IOC_SIZE(OFFLAY_IOC_EXPLAIN),
