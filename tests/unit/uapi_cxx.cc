@@ -3,9 +3,14 @@
 #include "offlay_uapi.h"
 static_assert(sizeof(offlay_ioc_explain) == 160, "explain");
 static_assert(OFFLAY_IOC_EXPLAIN == 0xC0A0F101u, "explain");
+static_assert(sizeof(offlay_token) == 512, "token");
+static_assert(OFFLAY_IOC_ODX_READ == 0xC248F102u, "read");
+static_assert(OFFLAY_IOC_ODX_VOLUME == 0xC088F105u, "volume");
 
 #include "offlay.h"
 #include "offlay.h"
+#include "offlay_odx.h"
+#include "offlay_odx.h"
 #include "offlay_uapi.h"
 
 #include <cstdio>
@@ -24,6 +29,8 @@ int main()
 	    1u << OFFLAY_REASON_NOT_REGULAR)
 		return 1;
 	if (row->win32 != 4443)
+		return 1;
+	if (!offlay_odx_volume(-1, nullptr, &row) || row)
 		return 1;
 	/* The closing line that tests/check counts. */
 	std::puts("[====] Synthesis: Tested: 1 | Passing: 1 | Failing: 0 "
