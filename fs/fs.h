@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "config.h"
+#include "odx.h"
 #include "offlay.h"
 
 struct fs;
@@ -36,6 +37,7 @@ struct options {
 	enum refuse_mode refuse;
 	enum offload_mode offload;
 	enum cache_mode cache;
+	struct odx_limits tokens;
 	unsigned int max_threads;
 	int log_level; /* LOG_* of syslog(3) */
 	bool foreground;
@@ -65,6 +67,7 @@ struct fs {
 	struct inode_table *inodes;
 	struct handle_table *handles;
 	struct copy_state *copy; /* op_copy.c: engine, verdicts, refusals */
+	struct odx_state *odx;	 /* op_odx.c: tokens */
 	double timeout; /* seconds that the kernel may cache names and attributes */
 	bool privileged; /* acts for many users: switches ids for each of them */
 	bool stacked;	 /* SOURCE is itself on top of another filesystem */
@@ -373,6 +376,17 @@ void copy_state_free(struct copy_state *copy); /* takes NULL */
  * means for a refusal that is armed for it.
  */
 void refusal_see(fuse_req_t req);
+
+/* op_odx.c: offloaded data transfer; the ioctls that op_ioctl.c passes on */
+
+struct odx_state;
+int odx_state_new(struct fs *fs, int source_fd, struct odx_state **ret_odx);
+/* Before the tables of files and inodes go away; takes NULL. */
+void odx_state_stop(struct odx_state *odx);
+void odx_state_free(struct odx_state *odx); /* takes NULL */
+/* False: not one of these; else the request is answered, or will be. */
+bool op_odx(fuse_req_t req, struct file *file, unsigned int cmd, const void *in,
+	    size_t in_size, size_t out_size);
 
 /* op_ioctl.c */
 

@@ -190,6 +190,8 @@ static int prepare(struct fs *fs)
 		err = inode_table_new(fs, root_fd, &fs->inodes);
 	if (!err)
 		err = copy_state_new(fs, &fs->copy);
+	if (!err)
+		err = odx_state_new(fs, root_fd, &fs->odx);
 	close(root_fd);
 	if (err)
 		log_msg(LOG_ERR, "source %s: %s", fs->opt.source,
@@ -259,6 +261,7 @@ static void finish(struct fs *fs)
 	size_t n_open;
 
 	copy_state_stop(fs->copy);
+	odx_state_stop(fs->odx);
 	if (fs->se)
 		fuse_session_destroy(fs->se);
 	n_open = handle_table_free(fs->handles);
@@ -266,6 +269,7 @@ static void finish(struct fs *fs)
 		log_msg(LOG_INFO, "%zu files were still open", n_open);
 	inode_table_free(fs->inodes);
 	copy_state_free(fs->copy);
+	odx_state_free(fs->odx);
 	options_done(&fs->opt);
 }
 

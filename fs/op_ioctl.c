@@ -181,6 +181,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 		explain(req, file, in_buf, in_bufsz, out_bufsz);
 		break;
 	default:
-		reply_err(req, -ENOTTY);
+		if (!op_odx(req, file, cmd, in_buf, in_bufsz, out_bufsz))
+			reply_err(req, -ENOTTY);
 	}
 }

@@ -37,6 +37,9 @@ static const char usage[] =
 	"  cache=MODE            names and attributes: auto (1 s), none, always\n"
 	"  [no_]passthrough      the kernel reads and writes files itself\n"
 	"  [no_]io_uring         requests over io_uring (off)\n"
+	"  tokens=LIST           offloaded data transfer: off, or limits such as\n"
+	"                        count=N:bytes=SIZE:ttl=SECONDS, see\n"
+	"                        offlay-odx(7)\n"
 	"  threads=N             most threads that serve requests (32)\n"
 	"  log=LEVEL             err, warning, notice, info, debug\n"
 	"\n"
@@ -135,6 +138,15 @@ static void set_deny(struct parse *parse, const char *value)
 	parse->deny_given = true;
 }
 
+static void set_tokens(struct options *opt, const char *value)
+{
+	const char *bad;
+
+	if (odx_limits_parse(value, &opt->tokens, &bad))
+		die("tokens=%s: wrong at \"%s\" (see offlay-odx(7))", value,
+		    bad);
+}
+
 static bool set_valued(struct parse *parse, const char *name, const char *value)
 {
 	struct options *opt = parse->opt;
@@ -149,6 +161,8 @@ static bool set_valued(struct parse *parse, const char *name, const char *value)
 			(enum offload_mode)pick(name, value, offload_words);
 	} else if (strcmp(name, "cache") == 0) {
 		opt->cache = (enum cache_mode)pick(name, value, cache_words);
+	} else if (strcmp(name, "tokens") == 0) {
+		set_tokens(opt, value);
 	} else if (strcmp(name, "profile") == 0) {
 		parse->transparent = pick(name, value, profile_words);
 	} else if (strcmp(name, "log") == 0) {
@@ -376,6 +390,7 @@ void options_parse(int argc, char **argv, struct options *ret_options)
 	};
 	struct parse parse = { .opt = &opt };
 
+	odx_limits_default(&opt.tokens);
 	parse_flags(argc, argv, &parse);
 	if (argc - optind != 2)
 		die("%s (see offlayfs --help)",
