@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{ "doctor", cmd_doctor, "say what this machine and directory allow" },
 	{ "explain", cmd_explain,
 	  "say whether files may be offloaded, and why" },
+	{ "token", cmd_token, "offload reads and writes by tokens" },
 
 };
 

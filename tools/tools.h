@@ -22,6 +22,7 @@ enum tool_exit {
 int cmd_copy(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_token(int argc, char **argv);
 
 /* report.c: errors on stderr, each one line "offlay COMMAND: ...". */
 void report_command(const char *name);
