@@ -362,4 +362,44 @@ ODX_ON_EACH_BACKING(odx, drops_suid_of_the_destination)
 	mount_close(&place->mount);
 }
 
+/* The tool's words, one line each: status, and what it says. */
+ODX_ON_EACH_BACKING(odx, is_worked_by_hand)
+{
+	static const struct {
+		const char *line;
+		int status;
+		const char *text;
+	} rows[] = {
+		{ "read a --offset 4K -o t", 0, "1044480 bytes" },
+		{ "show t", 0, "0x00800000" },
+		{ "show --json t", 0, "\"id_length\": 504" },
+		{ "write t b", 0, "1044480 bytes written" },
+		{ "write --json t b --length 1M", 1, "\"win32\": 87" },
+		{ "drop t", 0, "" },
+		{ "drop t", 1, "C0000465 STATUS_INVALID_TOKEN" },
+		{ "write t b", 1, "315 ERROR_INVALID_TOKEN" },
+		{ "read a --offset 1 -o t", 1, "INVALID_PARAMETER" },
+		{ "read a", 2, "-o TOKEN" },
+		{ "show a", 1, "512 bytes" },
+		{ "limits . sector=5", 2, "sector=5" },
+	};
+	struct command_result result;
+	char script[3 * PATH_MAX];
+
+	odx_file(place, "a", MIB, 1);
+	mount_open(place->dir, NULL, &place->mount);
+	close(odx_new(place, "b", MIB));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		snprintf(script, sizeof(script), "cd '%s' && '%s' token %s",
+			 place->mount.point, mount_tool_path(), rows[i].line);
+		COMMAND(&result, "sh", "-c", script);
+		cr_expect_eq(result.status, rows[i].status, "%s: %s%s",
+			     rows[i].line, result.out, result.err);
+		cr_expect(strstr(result.out, rows[i].text) ||
+				  strstr(result.err, rows[i].text),
+			  "%s: %s%s", rows[i].line, result.out, result.err);
+	}
+	mount_close(&place->mount);
+}
+
 VOLUME_MAIN;
