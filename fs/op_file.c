@@ -374,8 +374,17 @@ static void reply_created(fuse_req_t req, const struct pin *dir,
 	inode_forget(fs, entry.ino, 1);
 }
 
-void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-	       struct fuse_file_info *fi)
+/* By name, or without one for O_TMPFILE. */
+static int make_backing(fuse_req_t req, const struct pin *dir, const char *name,
+			mode_t mode, int flags)
+{
+	if (!name)
+		return create_unnamed(req, dir, mode, flags);
+	return create_backing(req, dir, name, mode, flags);
+}
+
+static void make(fuse_req_t req, fuse_ino_t parent, const char *name,
+		 mode_t mode, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	PIN_AUTO(dir);
@@ -386,34 +395,25 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		reply_err(req, err);
 		return;
 	}
-	fd = create_backing(req, &dir, name, mode, fi->flags);
+	fd = make_backing(req, &dir, name, mode, fi->flags);
 	if (fd == -EMFILE && inode_make_room(fs))
-		fd = create_backing(req, &dir, name, mode, fi->flags);
+		fd = make_backing(req, &dir, name, mode, fi->flags);
 	if (fd < 0)
 		reply_err(req, fd);
 	else
 		reply_created(req, &dir, name, fd, fi);
 }
 
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
+{
+	make(req, parent, name, mode, fi);
+}
+
 void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode,
 		struct fuse_file_info *fi)
 {
-	struct fs *fs = fs_of(req);
-	PIN_AUTO(dir);
-	int fd, err;
-
-	err = inode_pin(fs, parent, &dir);
-	if (err) {
-		reply_err(req, err);
-		return;
-	}
-	fd = create_unnamed(req, &dir, mode, fi->flags);
-	if (fd == -EMFILE && inode_make_room(fs))
-		fd = create_unnamed(req, &dir, mode, fi->flags);
-	if (fd < 0)
-		reply_err(req, fd);
-	else
-		reply_created(req, &dir, NULL, fd, fi);
+	make(req, parent, NULL, mode, fi);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
