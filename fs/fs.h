@@ -234,9 +234,13 @@ struct file {
 int handle_table_new(struct handle_table **ret_table);
 /* Return: how many files were still open; takes NULL. */
 size_t handle_table_free(struct handle_table *table);
-/* Takes @fd and the inode of @pin (a reference of its own) on success. */
-int handle_open(struct fs *fs, const struct pin *pin, int fd, int flags,
-		struct file **ret_file, uint64_t *ret_fh);
+/* Takes @fd, on failure too, and a reference of its own of the pin's inode. */
+int handle_new(struct fs *fs, const struct pin *pin, int fd, int flags,
+	       struct file **ret_file);
+/* Takes @file, on failure too; it is complete by now. */
+int handle_publish(struct file *file, uint64_t *ret_fh);
+/* Gives up one that was not published. */
+void handle_drop(struct file *file);
 /* A reference for one request; NULL for a forged or closed handle. */
 struct file *handle_get(struct fs *fs, uint64_t fh);
 void handle_put(struct file *file);

@@ -35,6 +35,12 @@ int handle_table_new(struct handle_table **ret_table)
 	return 0;
 }
 
+void handle_drop(struct file *file)
+{
+	inode_unlend(file->fs->inodes, file->inode, file);
+	handle_put(file);
+}
+
 size_t handle_table_free(struct handle_table *table)
 {
 	size_t n_open;
@@ -46,9 +52,7 @@ size_t handle_table_free(struct handle_table *table)
 	for (i = 0; i < table->n_slots; i++) {
 		if (!table->slots[i].file)
 			continue;
-		inode_unlend(table->slots[i].file->fs->inodes,
-			     table->slots[i].file->inode, table->slots[i].file);
-		handle_put(table->slots[i].file);
+		handle_drop(table->slots[i].file);
 	}
 	pthread_mutex_destroy(&table->lock);
 	free(table->slots);
@@ -71,25 +75,36 @@ static int grow(struct handle_table *table)
 	return 0;
 }
 
-int handle_open(struct fs *fs, const struct pin *pin, int fd, int flags,
-		struct file **ret_file, uint64_t *ret_fh)
+int handle_new(struct fs *fs, const struct pin *pin, int fd, int flags,
+	       struct file **ret_file)
 {
-	struct handle_table *table = fs->handles;
 	struct file *file;
-	struct slot *slot;
-	uint32_t index;
 
 	file = calloc(1, sizeof(*file));
-	if (!file)
+	if (!file) {
+		close(fd);
 		return -ENOMEM;
+	}
 	*file = (struct file){
 		.fs = fs, .inode = pin->inode, .fd = fd, .flags = flags
 	};
 	atomic_init(&file->refs, 1);
+	inode_lend(fs->inodes, pin->inode, file);
+	*ret_file = file;
+	return 0;
+}
+
+/* A thread that gets the handle from the kernel finds the file by the lock. */
+int handle_publish(struct file *file, uint64_t *ret_fh)
+{
+	struct handle_table *table = file->fs->handles;
+	struct slot *slot;
+	uint32_t index;
+
 	pthread_mutex_lock(&table->lock);
 	if (table->first_free == table->n_slots && grow(table)) {
 		pthread_mutex_unlock(&table->lock);
-		free(file);
+		handle_drop(file);
 		return -ENOMEM;
 	}
 	index = table->first_free;
@@ -99,8 +114,6 @@ int handle_open(struct fs *fs, const struct pin *pin, int fd, int flags,
 	table->n_open++;
 	*ret_fh = (uint64_t)slot->generation << INDEX_BITS | index;
 	pthread_mutex_unlock(&table->lock);
-	inode_lend(fs->inodes, pin->inode, file);
-	*ret_file = file;
 	return 0;
 }
 
@@ -161,8 +174,6 @@ void handle_close(struct fs *fs, uint64_t fh)
 		table->n_open--;
 	}
 	pthread_mutex_unlock(&table->lock);
-	if (!file)
-		return;
-	inode_unlend(fs->inodes, file->inode, file);
-	handle_put(file);
+	if (file)
+		handle_drop(file);
 }

@@ -203,42 +203,48 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 		fi->backing_id = io->inode->backing_id;
 }
 
-/* Takes @fd on success; @fresh: there is no data in the file. */
-static int open_handle(fuse_req_t req, const struct pin *pin, int fd,
-		       bool fresh, struct fuse_file_info *fi)
+/* What a handle of a regular file has of its own. */
+static int add_io(struct file *file)
 {
-	struct fs *fs = fs_of(req);
-	struct inode_io *inode;
-	struct file_io *io;
-	struct file *file;
-	int err;
+	struct inode_io *inode = io_of(file->inode, file->fd);
+	struct file_io *io = calloc(1, sizeof(*io));
 
-	inode = io_of(pin->inode, fd);
-	io = calloc(1, sizeof(*io));
 	if (!inode || !io) {
 		free(io);
 		return -ENOMEM;
 	}
-	err = handle_open(fs, pin, fd, fi->flags, &file, &fi->fh);
-	if (err) {
-		free(io);
-		return err;
-	}
 	io->inode = inode;
 	pthread_mutex_init(&io->lock, NULL);
 	atomic_init(&io->direct_fd, -1);
-	io->mode = io_enter(fs, inode, fd, open_is_writable(fi->flags));
+	io->mode = io_enter(file->fs, inode, file->fd,
+			    open_is_writable(file->flags));
 	file->io = io;
-	if (fi->flags & O_DIRECT) {
+	return 0;
+}
+
+/* Takes @fd; @fresh: there is no data in the file. */
+static int open_handle(fuse_req_t req, const struct pin *pin, int fd,
+		       bool fresh, struct fuse_file_info *fi)
+{
+	struct file *file;
+	int err;
+
+	err = handle_new(fs_of(req), pin, fd, fi->flags, &file);
+	if (err)
+		return err;
+	err = add_io(file);
+	if (!err && (fi->flags & O_DIRECT)) {
 		/* The kernel knows only later whether the backing can. */
-		err = file_direct_fd(file);
-		if (err < 0) {
-			handle_close(fs, fi->fh);
-			return err == -EBADF ? -EINVAL : err;
-		}
+		fd = file_direct_fd(file);
+		if (fd < 0)
+			err = fd == -EBADF ? -EINVAL : fd;
+	}
+	if (err) {
+		handle_drop(file);
+		return err;
 	}
 	choose_mode(req, file, fresh, fi);
-	return 0;
+	return handle_publish(file, &fi->fh);
 }
 
 /*

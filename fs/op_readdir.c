@@ -35,41 +35,43 @@ void dir_stream_free(struct dir_stream *dir)
 	free(dir);
 }
 
-void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static int open_stream(struct fs *fs, const struct pin *pin, int flags,
+		       uint64_t *ret_fh)
 {
-	struct fs *fs = fs_of(req);
-	struct dir_stream *dir = NULL;
+	struct dir_stream *dir;
 	struct file *file;
-	PIN_AUTO(pin);
-	int err, fd = -1;
+	int fd, err;
 
-	err = inode_pin(fs, ino, &pin);
-	if (!err) {
-		fd = inode_open(fs, &pin, O_RDONLY | O_DIRECTORY);
-		if (fd < 0)
-			err = fd;
-	}
-	if (!err) {
-		dir = malloc(sizeof(*dir));
-		if (!dir)
-			err = -ENOMEM;
-	}
-	if (!err)
-		err = handle_open(fs, &pin, fd, fi->flags, &file, &fi->fh);
-	if (err) {
-		if (fd >= 0)
-			close(fd);
-		free(dir);
-		reply_err(req, err);
-		return;
+	fd = inode_open(fs, pin, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return fd;
+	err = handle_new(fs, pin, fd, flags, &file);
+	if (err)
+		return err;
+	dir = malloc(sizeof(*dir));
+	if (!dir) {
+		handle_drop(file);
+		return -ENOMEM;
 	}
 	pthread_mutex_init(&dir->lock, NULL);
 	dir->next = 0;
 	dir->pos = dir->len = 0;
 	file->dir = dir;
+	return handle_publish(file, ret_fh);
+}
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	PIN_AUTO(pin);
+	int err;
+
+	err = inode_pin(fs, ino, &pin);
+	if (!err)
+		err = open_stream(fs, &pin, fi->flags, &fi->fh);
 	if (fs->opt.cache == CACHE_ALWAYS)
 		fi->cache_readdir = fi->keep_cache = 1;
-	if (reply_open(req, 0, fi) == -ENOENT)
+	if (reply_open(req, err, fi) == -ENOENT)
 		handle_close(fs, fi->fh);
 }
 
