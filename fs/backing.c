@@ -54,8 +54,10 @@ int backing_attach(struct fs *fs, struct inode_io *io, int fd)
 void backing_detach(struct fs *fs, struct inode_io *io)
 {
 	uint32_t id = (uint32_t)io->backing_id;
+	int fd = fuse_session_fd(fs->se);
 
-	if (ioctl(fuse_session_fd(fs->se), BACKING_CLOSE, &id) < 0)
+	/* Without its connection the id is gone, too. */
+	if (fd >= 0 && ioctl(fd, BACKING_CLOSE, &id) < 0)
 		log_msg(LOG_WARNING, "cannot close backing id %u: %s", id,
 			strerror(errno));
 	io->backing_id = 0;

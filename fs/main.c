@@ -209,6 +209,9 @@ static int loop(struct fs *fs)
 	fuse_loop_cfg_set_max_threads(config, fs->opt.max_threads);
 	ret = fuse_session_loop_mt(fs->se, config);
 	fuse_loop_cfg_destroy(config);
+	/* An unmount that catches a request on its way ends it so. */
+	if (ret == -ECONNABORTED)
+		return 0;
 	return ret < 0 ? ret : 0; /* a signal that ends it is a clean end */
 }
 
@@ -255,21 +258,21 @@ static int serve(struct fs *fs)
 	return err;
 }
 
-/* Files first, then what they hold. */
+/* Files first, then what they hold; files use the session. */
 static void finish(struct fs *fs)
 {
 	size_t n_open;
 
 	copy_state_stop(fs->copy);
 	odx_state_stop(fs->odx);
-	if (fs->se)
-		fuse_session_destroy(fs->se);
 	n_open = handle_table_free(fs->handles);
 	if (n_open)
 		log_msg(LOG_INFO, "%zu files were still open", n_open);
 	inode_table_free(fs->inodes);
 	copy_state_free(fs->copy);
 	odx_state_free(fs->odx);
+	if (fs->se)
+		fuse_session_destroy(fs->se);
 	options_done(&fs->opt);
 }
 
