@@ -57,9 +57,12 @@ static void kept_set(struct inode_io *io, enum offlay_side side,
 	pthread_mutex_unlock(&io->lock);
 }
 
-/* Gathers, judges, and keeps the verdict if that is safe. */
+/*
+ * Gathers, judges, and keeps the verdict if that is safe.  @ret_doubt as for
+ * facts_gather().
+ */
 static int reach(struct fs *fs, struct inode_io *io, int fd,
-		 enum offlay_side side, uint32_t *ret_reasons)
+		 enum offlay_side side, uint32_t *ret_reasons, bool *ret_doubt)
 {
 	uint64_t changes = changes_of(io);
 	struct facts_stamp before, after;
@@ -69,11 +72,13 @@ static int reach(struct fs *fs, struct inode_io *io, int fd,
 	int err;
 
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	err = offlay_facts_gather(fd, side, fs->opt.deny, &facts);
+	err = facts_gather(fd, side, fs->opt.deny, &facts, ret_doubt);
 	if (err)
 		return err;
 	reasons = offlay_eligible(&facts, side, fs->opt.deny).reasons;
 	*ret_reasons = reasons;
+	if (ret_doubt && *ret_doubt)
+		return 0;
 	facts_stamp_of(&facts, &before);
 	if (facts_stamp_is_settled(&before, &now) &&
 	    facts_stamp_read(fd, &after) == 0 &&
@@ -94,7 +99,7 @@ int verdict_reach(struct file *file, enum offlay_side side,
 		return err;
 	if (kept_get(io, side, &stamp, ret_reasons))
 		return 0;
-	return reach(file->fs, io, file->fd, side, ret_reasons);
+	return reach(file->fs, io, file->fd, side, ret_reasons, NULL);
 }
 
 /* The options of a line of mountinfo that is about @mnt_id, else NULL. */
@@ -198,6 +203,7 @@ bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,
 {
 	struct facts_stamp stamp;
 	uint32_t reasons = 0;
+	bool doubt = false;
 
 	if (facts_stamp_read(fd, &stamp))
 		return false;
@@ -206,9 +212,9 @@ bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,
 	if (stamp.size && (fs->opt.deny & OFFLAY_DENY_COMPRESSED) &&
 	    is_being_written(fd, &stamp))
 		return peek(fs, fd, side);
-	if (reach(fs, io, fd, side, &reasons))
+	if (reach(fs, io, fd, side, &reasons, &doubt))
 		return false;
-	return reasons & OFFLAY_REASONS_POLICY;
+	return doubt || (reasons & OFFLAY_REASONS_POLICY);
 }
 
 void verdict_log(struct file *file, enum offlay_side side, uint32_t reasons)

@@ -128,45 +128,6 @@ static int probe_dos(int fd, struct offlay_facts *facts)
 	return 0;
 }
 
-/* Return: the offset, @end where there is none before it, or an error. */
-static int64_t seek(int fd, uint64_t offset, int whence, uint64_t end)
-{
-	off_t found = lseek(fd, (off_t)offset, whence);
-	int err;
-
-	if (found >= 0)
-		return (uint64_t)found < end ? found : (int64_t)end;
-	err = -errno;
-	/* ENXIO: nothing of the kind up to the end, or shorter by now. */
-	if (err == -ENXIO || facts_is_absent(err))
-		return (int64_t)end;
-	return err;
-}
-
-/*
- * A source is sparse when it has any hole, a destination only when data
- * follows the hole: writers of offloaded data must give the file its size
- * first, so a file without data, or with a hole at its end, is no such file.
- */
-static int probe_holes(int fd, enum offlay_side side,
-		       struct offlay_facts *facts)
-{
-	int64_t hole, data;
-
-	hole = seek(fd, 0, SEEK_HOLE, facts->size);
-	if (hole < 0 || (uint64_t)hole == facts->size)
-		return hole < 0 ? (int)hole : 0;
-	data = seek(fd, (uint64_t)hole, SEEK_DATA, facts->size);
-	if (data < 0)
-		return (int)data;
-	if (side == OFFLAY_DESTINATION && (uint64_t)data == facts->size)
-		return 0;
-	facts->hole_offset = (uint64_t)hole;
-	facts->hole_length = (uint64_t)(data - hole);
-	facts->sparse |= OFFLAY_BY_HOLE;
-	return 0;
-}
-
 /* The kinds in @deny against which there is no evidence yet. */
 static unsigned int unproven(const struct offlay_facts *facts,
 			     unsigned int deny)
@@ -182,7 +143,8 @@ static unsigned int unproven(const struct offlay_facts *facts,
 
 /* What a regular file's data and attributes say, the cheapest first. */
 static int probe_kinds(int fd, enum offlay_side side, unsigned int deny,
-		       unsigned int unknown, struct offlay_facts *facts)
+		       unsigned int unknown, struct offlay_facts *facts,
+		       bool *ret_doubt)
 {
 	int err = 0;
 
@@ -196,14 +158,14 @@ static int probe_kinds(int fd, enum offlay_side side, unsigned int deny,
 	if (!facts->size)
 		return err;
 	if (!err && (unproven(facts, deny) & OFFLAY_DENY_SPARSE))
-		err = probe_holes(fd, side, facts);
+		err = facts_holes_probe(fd, side, facts, ret_doubt);
 	if (!err && (unproven(facts, deny) & OFFLAY_DENY_COMPRESSED))
 		err = facts_extents_probe(fd, facts);
 	return err;
 }
 
-int offlay_facts_gather(int fd, enum offlay_side side, unsigned int deny,
-			struct offlay_facts *ret_facts)
+int facts_gather(int fd, enum offlay_side side, unsigned int deny,
+		 struct offlay_facts *ret_facts, bool *ret_doubt)
 {
 	struct offlay_facts facts = { 0 };
 	unsigned int unknown;
@@ -213,11 +175,17 @@ int offlay_facts_gather(int fd, enum offlay_side side, unsigned int deny,
 	if (!err)
 		err = probe_fs_type(fd, &facts);
 	if (!err && S_ISREG(facts.mode))
-		err = probe_kinds(fd, side, deny, unknown, &facts);
+		err = probe_kinds(fd, side, deny, unknown, &facts, ret_doubt);
 	if (err)
 		return err;
 	*ret_facts = facts;
 	return 0;
+}
+
+int offlay_facts_gather(int fd, enum offlay_side side, unsigned int deny,
+			struct offlay_facts *ret_facts)
+{
+	return facts_gather(fd, side, deny, ret_facts, NULL);
 }
 
 int facts_stamp_read(int fd, struct facts_stamp *ret_stamp)

@@ -19,7 +19,6 @@
 
 /* A small file has this many at most; then the long way begins. */
 #define FIRST_BATCH 4
-#define BATCH	    64
 #define SEARCH_SIZE 16384
 
 /* Elsewhere FIEMAP never shows compression, but costs time per extent. */
@@ -57,48 +56,58 @@ static bool judge_extent(const struct fiemap_extent *extent,
 		found_compressed(facts, extent->fe_logical, extent->fe_length);
 		return true;
 	}
-	return extent->fe_flags & FIEMAP_EXTENT_LAST;
+	return false;
+}
+
+int facts_batch_read(int fd, uint64_t from, uint64_t to, uint32_t count,
+		     uint32_t flags, struct facts_batch *ret_batch)
+{
+	struct fiemap *map = &ret_batch->map;
+	const struct fiemap_extent *last;
+	int err;
+
+	*map = (struct fiemap){
+		.fm_start = from,
+		.fm_length = to - from,
+		.fm_flags = flags,
+		.fm_extent_count = count,
+	};
+	ret_batch->count = 0;
+	ret_batch->next = UINT64_MAX;
+	if (ioctl(fd, FS_IOC_FIEMAP, map) < 0) {
+		err = -errno;
+		return facts_is_absent(err) || err == -EBADR ? 0 : err;
+	}
+	ret_batch->count = map->fm_mapped_extents;
+	if (!ret_batch->count)
+		return 0;
+	last = &map->fm_extents[ret_batch->count - 1];
+	if (!(last->fe_flags & FIEMAP_EXTENT_LAST) &&
+	    /* never in circles, whatever we were told */
+	    last->fe_logical + last->fe_length > from)
+		ret_batch->next = last->fe_logical + last->fe_length;
+	return 0;
 }
 
 /*
- * Looks at up to @batch extents from *@offset on, and moves it behind them;
+ * Looks at up to @count extents from *@offset on, and moves it behind them;
  * to UINT64_MAX when there is nothing more to look at.
  */
-static int look_at_batch(int fd, unsigned int batch, uint32_t flags,
+static int look_at_batch(int fd, uint32_t count, uint32_t flags,
 			 uint64_t *offset, struct offlay_facts *facts)
 {
-	union {
-		struct fiemap map;
-		char room[sizeof(struct fiemap) +
-			  BATCH * sizeof(struct fiemap_extent)];
-	} buf;
-	const struct fiemap_extent *extent = buf.map.fm_extents;
-	uint64_t next = UINT64_MAX;
+	struct facts_batch batch;
 	int err;
 
-	buf.map = (struct fiemap){
-		.fm_start = *offset,
-		.fm_length = facts->size - *offset,
-		.fm_flags = flags,
-		.fm_extent_count = batch,
-	};
-	if (ioctl(fd, FS_IOC_FIEMAP, &buf.map) < 0) {
-		err = -errno;
-		if (!facts_is_absent(err) && err != -EBADR)
-			return err;
-		*offset = UINT64_MAX;
-		return 0;
-	}
-	for (uint32_t i = 0; i < buf.map.fm_mapped_extents; i++, extent++) {
-		if (judge_extent(extent, facts)) {
-			next = UINT64_MAX;
+	err = facts_batch_read(fd, *offset, facts->size, count, flags, &batch);
+	if (err)
+		return err;
+	*offset = batch.next;
+	for (uint32_t i = 0; i < batch.count; i++)
+		if (judge_extent(&batch.map.fm_extents[i], facts)) {
+			*offset = UINT64_MAX;
 			break;
 		}
-		next = extent->fe_logical + extent->fe_length;
-	}
-	if (next <= *offset) /* never in circles, whatever we were told */
-		next = UINT64_MAX;
-	*offset = next;
 	return 0;
 }
 
@@ -198,6 +207,6 @@ int facts_extents_probe(int fd, struct offlay_facts *facts)
 		err = 0;
 	}
 	while (!err && offset < facts->size)
-		err = look_at_batch(fd, BATCH, 0, &offset, facts);
+		err = look_at_batch(fd, FACTS_BATCH, 0, &offset, facts);
 	return err;
 }

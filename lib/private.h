@@ -3,6 +3,7 @@
 #ifndef OFFLAY_PRIVATE_H
 #define OFFLAY_PRIVATE_H
 
+#include <linux/fiemap.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -277,6 +278,14 @@ bool facts_stamp_is_settled(const struct facts_stamp *stamp,
  */
 int facts_find_swap(int fd, bool *ret_is_swap);
 
+/*
+ * offlay_facts_gather(); but with @ret_doubt nothing is written out to find out
+ * about blocks that are allocated and may have been written just now.  It is
+ * set to true where there are any, and else left alone.
+ */
+int facts_gather(int fd, enum offlay_side side, unsigned int deny,
+		 struct offlay_facts *ret_facts, bool *ret_doubt);
+
 /* Errors (negative) of a probe that mean: no such thing on this file. */
 bool facts_is_absent(int err);
 
@@ -290,7 +299,30 @@ bool facts_is_absent(int err);
 int facts_dos_parse(const void *value, size_t size, uint32_t *ret_attributes);
 int facts_dos_read(int fd, uint32_t fs_type, uint32_t *ret_attributes);
 
+/* ---------------------------------------------------------- facts_holes.c */
+
+/* Adds evidence of a hole to @facts; @ret_doubt as for facts_gather(). */
+int facts_holes_probe(int fd, enum offlay_side side, struct offlay_facts *facts,
+		      bool *ret_doubt);
+
 /* -------------------------------------------------------- facts_extents.c */
+
+#define FACTS_BATCH 64
+
+/* Some extents of a file. */
+struct facts_batch {
+	uint32_t count;
+	uint64_t next; /* where to go on; UINT64_MAX behind the last of all */
+	union {
+		struct fiemap map; /* ends with the extents */
+		char room[sizeof(struct fiemap) +
+			  FACTS_BATCH * sizeof(struct fiemap_extent)];
+	};
+};
+
+/* Up to @count extents of a range; none where the backing cannot tell. */
+int facts_batch_read(int fd, uint64_t from, uint64_t to, uint32_t count,
+		     uint32_t flags, struct facts_batch *ret_batch);
 
 /* Adds evidence of compressed (or encrypted) extents to @facts. */
 int facts_extents_probe(int fd, struct offlay_facts *facts);

@@ -203,8 +203,6 @@ static unsigned char *slurp(const char *path, size_t *ret_size)
 	data = malloc((size_t)st.st_size + 1);
 	cr_assert_not_null(data);
 	cr_assert_eq(pread(fd, data, (size_t)st.st_size, 0), st.st_size);
-	/* Cached zeros of unwritten blocks count as data to SEEK_HOLE. */
-	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	close(fd);
 	*ret_size = (size_t)st.st_size;
 	return data;
