@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Both public headers used from C++, each on its own and twice. */
+/* The public headers used from C++, each on its own and twice. */
 #include "offlay_uapi.h"
 static_assert(sizeof(offlay_ioc_explain) == 160, "explain");
 static_assert(OFFLAY_IOC_EXPLAIN == 0xC0A0F101u, "explain");
@@ -11,6 +11,8 @@ static_assert(OFFLAY_IOC_ODX_VOLUME == 0xC088F105u, "volume");
 #include "offlay.h"
 #include "offlay_odx.h"
 #include "offlay_odx.h"
+#include "offlay_trace.h"
+#include "offlay_trace.h"
 #include "offlay_uapi.h"
 
 #include <cstdio>
