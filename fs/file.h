@@ -147,8 +147,6 @@ void copy_reads_end(struct fs *fs, pid_t tid, bool ineligible);
 bool copy_is_coming(struct fs *fs, pid_t tid, bool ineligible);
 
 struct refusal_table *copy_refusals(struct fs *fs);
-/* Counts a refusal that the caller sees as EINVAL. */
-void copy_count_invalid(struct fs *fs);
 struct page_dropper *copy_page_dropper(struct fs *fs);
 struct verdict_volume *copy_volume(struct fs *fs);
 /* O_PATH of /proc, -1 where there is none. */

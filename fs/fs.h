@@ -68,6 +68,8 @@ struct fs {
 	struct handle_table *handles;
 	struct copy_state *copy; /* op_copy.c: engine, verdicts, refusals */
 	struct odx_state *odx;	 /* op_odx.c: tokens */
+	struct stats *stats;
+	atomic_uint events_wanted; /* EVENTS_*, by those who listen */
 	double timeout; /* seconds that the kernel may cache names and attributes */
 	bool privileged; /* acts for many users: switches ids for each of them */
 	bool stacked;	 /* SOURCE is itself on top of another filesystem */
@@ -397,5 +399,7 @@ bool op_odx(fuse_req_t req, struct file *file, unsigned int cmd, const void *in,
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 	      struct fuse_file_info *fi, unsigned int flags, const void *in_buf,
 	      size_t in_bufsz, size_t out_bufsz);
+
+#include "event.h"
 
 #endif

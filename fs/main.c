@@ -185,7 +185,9 @@ static int prepare(struct fs *fs)
 		return err;
 	}
 	fs->stacked = is_stacked(root_fd);
-	err = handle_table_new(&fs->handles);
+	err = stats_new(&fs->stats);
+	if (!err)
+		err = handle_table_new(&fs->handles);
 	if (!err)
 		err = inode_table_new(fs, root_fd, &fs->inodes);
 	if (!err)
@@ -273,6 +275,7 @@ static void finish(struct fs *fs)
 	odx_state_free(fs->odx);
 	if (fs->se)
 		fuse_session_destroy(fs->se);
+	stats_free(fs->stats);
 	options_done(&fs->opt);
 }
 

@@ -66,6 +66,26 @@ static int gather(struct odx_state *odx, struct odx_job *job,
 	return err;
 }
 
+static void note_verdict(struct odx_job *job, enum offlay_side side,
+			 uint32_t reasons, const struct offlay_status *status)
+{
+	enum offlay_verdict_kind verdict = OFFLAY_VERDICT_ELIGIBLE;
+	bool is_source = side == OFFLAY_SOURCE;
+
+	reasons &= OFFLAY_REASONS_POLICY;
+	if (status == offlay_status_refused(side))
+		verdict = OFFLAY_VERDICT_REFUSED;
+	event_verdict(job->req, verdict, is_source ? reasons : 0,
+		      is_source ? 0 : reasons);
+}
+
+/* What the storage said: does it not do such a thing at all? */
+static void note_decline(struct odx_job *job, int err)
+{
+	if (err == -EOPNOTSUPP || err == -EXDEV)
+		event_verdict(job->req, OFFLAY_VERDICT_DECLINED, 0, 0);
+}
+
 /* Request and file, in that order; @ret_plan: length 0 for an empty one. */
 static const struct offlay_status *
 check(struct odx_state *odx, struct odx_job *job,
@@ -86,6 +106,7 @@ check(struct odx_state *odx, struct odx_job *job,
 	if (err)
 		return odx_status_of(err, request->side);
 	status = odx_check_file(limits, request, ret_file, ret_plan);
+	note_verdict(job, request->side, ret_file->reasons, status);
 	if (status)
 		return status;
 	n = atomic_fetch_add(&odx->requests, 1) + 1;
@@ -124,9 +145,11 @@ static void make_token(struct odx_state *odx, struct odx_job *job,
 	err = token_make(odx->table, &range, uid_of(job),
 			 in->token_time_to_live, odx_now(), &token, &length);
 	if (err) {
+		note_decline(job, err);
 		*ret_status = odx_status_of(err, OFFLAY_SOURCE);
 		return;
 	}
+	event_bytes(job->req, length);
 	odx_wake_sweeper(odx);
 	out->token = token;
 	out->transfer_length = length;
@@ -164,6 +187,7 @@ const struct offlay_status *odx_run_read(struct odx_state *odx,
 		token_make_zero(&arg->out.token);
 		arg->out.transfer_length = plan.length;
 		arg->out.flags = OFFLAY_ODX_READ_ALL_ZERO_BEYOND;
+		event_bytes(job->req, plan.length);
 		return NULL;
 	}
 	make_token(odx, job, &plan, limits.copy_max, &status);
@@ -171,7 +195,7 @@ const struct offlay_status *odx_run_read(struct odx_state *odx,
 }
 
 static int write_zeros(int fd, uint64_t offset, uint64_t length,
-		       uint64_t *ret_done)
+		       uint64_t *ret_done, struct offlay_result *ret_result)
 {
 	static const char zeros[ZERO_BUFFER];
 	uint64_t done = 0;
@@ -180,7 +204,7 @@ static int write_zeros(int fd, uint64_t offset, uint64_t length,
 
 	err = sys_kernel_ops.punch(NULL, fd, offset, length);
 	if (!err) {
-		*ret_done = length;
+		*ret_done = ret_result->holes = length;
 		return 0;
 	}
 	if (!copy_is_decline(-err))
@@ -196,15 +220,17 @@ static int write_zeros(int fd, uint64_t offset, uint64_t length,
 	}
 	if (!done)
 		return n < 0 ? (int)n : -EIO;
-	*ret_done = done;
+	*ret_done = ret_result->moved = done;
 	return 0;
 }
 
-static int write_data(struct odx_state *odx, const struct token_use *use,
-		      uint64_t transfer_offset, int fd, uint64_t offset,
-		      uint64_t length, uint64_t *ret_done)
+static int write_data(struct odx_state *odx, struct odx_job *job,
+		      const struct token_use *use, uint64_t length,
+		      uint64_t *ret_done)
 {
-	struct offlay_range range = { .src_fd = use->fd, .dst_fd = fd };
+	const struct offlay_odx_write_input *in = &job->arg.write.in;
+	struct offlay_range range = { .src_fd = use->fd,
+				      .dst_fd = job->file->fd };
 	struct offlay_result result;
 	uint64_t done = 0, moved = 0;
 	int err = 0;
@@ -212,13 +238,14 @@ static int write_data(struct odx_state *odx, const struct token_use *use,
 	if (odx->fs->opt.offload == OFFLOAD_CLONE)
 		range.flags = OFFLAY_COPY_CLONE_ONLY;
 	while (!err && done < length && moved < MOVE_MAX) {
-		range.src_offset = use->at + transfer_offset + done;
-		range.dst_offset = offset + done;
+		range.src_offset = use->at + in->transfer_offset + done;
+		range.dst_offset = in->file_offset + done;
 		range.length = length - done;
 		range.max_move = MOVE_MAX - moved;
 		err = offlay_copy_range(odx->engine, &range, &result);
 		if (err)
 			break;
+		event_copied(job->req, &result);
 		if (!result.copied)
 			err = -EIO; /* the snapshot is never too short */
 		done += result.copied;
@@ -241,6 +268,7 @@ static int put(struct odx_state *odx, struct odx_job *job,
 	uint64_t offset = arg->in.file_offset, done = 0;
 	/* The last sector may reach behind the end, where nothing is written. */
 	uint64_t length = copy_min(plan->length, size - offset);
+	struct offlay_result zeros = { 0 };
 	struct file *file = job->file;
 	enum creds_writer writer;
 	int err;
@@ -248,11 +276,11 @@ static int put(struct odx_state *odx, struct odx_job *job,
 	writer = creds_enter_writer(job->req, file->fd,
 				    creds_caller_drops_suid(job->req));
 	if (use->is_zero)
-		err = write_zeros(file->fd, offset, length, &done);
+		err = write_zeros(file->fd, offset, length, &done, &zeros);
 	else
-		err = write_data(odx, use, arg->in.transfer_offset, file->fd,
-				 offset, length, &done);
+		err = write_data(odx, job, use, length, &done);
 	creds_leave_writer(job->req, writer);
+	event_copied(job->req, &zeros);
 	file_changed(file->inode);
 	drop_pages(job, offset, length);
 	drop_attributes(job);
@@ -262,6 +290,7 @@ static int put(struct odx_state *odx, struct odx_job *job,
 	if (!done)
 		return -EIO;
 	arg->out.length_written = done;
+	event_bytes(job->req, done);
 	return 0;
 }
 
@@ -304,6 +333,7 @@ const struct offlay_status *odx_run_write(struct odx_state *odx,
 		err = put(odx, job, &use, &plan, file.size, limits.sector);
 		if (err)
 			status = odx_status_of(err, OFFLAY_DESTINATION);
+		note_decline(job, err);
 	}
 	token_release(odx->table, &use, odx_now());
 	return status;

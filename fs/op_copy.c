@@ -33,7 +33,6 @@ struct copy_state {
 	struct verdict_volume volume; /* the last one that was asked for */
 	int proc_fd;
 	_Atomic uint64_t move_max; /* bytes that take MOVE_NSEC, as measured */
-	_Atomic uint64_t invalid;  /* refusals that were seen as EINVAL */
 	atomic_uint readers[2]
 			   [READERS]; /* files that a thread has open to read */
 };
@@ -72,9 +71,6 @@ void copy_state_free(struct copy_state *copy)
 {
 	if (!copy)
 		return;
-	if (atomic_load(&copy->invalid))
-		log_msg(LOG_INFO, "copies refused with EINVAL: %llu",
-			(unsigned long long)atomic_load(&copy->invalid));
 	if (copy->proc_fd >= 0)
 		close(copy->proc_fd);
 	pthread_mutex_destroy(&copy->volume.lock);
@@ -97,11 +93,6 @@ struct page_dropper *copy_page_dropper(struct fs *fs)
 struct verdict_volume *copy_volume(struct fs *fs)
 {
 	return &fs->copy->volume;
-}
-
-void copy_count_invalid(struct fs *fs)
-{
-	atomic_fetch_add(&fs->copy->invalid, 1);
 }
 
 int copy_proc_fd(struct fs *fs)
@@ -259,11 +250,15 @@ static void run(struct copy_request *copy)
 	learn_speed(state, result.moved, file_now() - start);
 	file_changed(copy->dst->inode);
 	leave_trail(copy, err ? 0 : result.copied);
+	event_copied(copy->req, &result);
 	/* Neither is news to the kernel: it would copy by splice. */
-	if (err == -EOPNOTSUPP || err == -EXDEV)
+	if (err == -EOPNOTSUPP || err == -EXDEV) {
+		event_verdict(copy->req, OFFLAY_VERDICT_DECLINED,
+			      copy->src_reasons, copy->dst_reasons);
 		refuse(copy);
-	else
+	} else {
 		reply_write(copy->req, err, (size_t)result.copied);
+	}
 }
 
 /* What the mount's options make of the verdict. */
@@ -271,13 +266,19 @@ static void decide(struct copy_request *copy)
 {
 	const struct options *opt = &copy->fs->opt;
 	bool refused = copy->src_reasons || copy->dst_reasons;
+	bool overruled = opt->refuse == REFUSE_COPY &&
+			 opt->offload != OFFLOAD_CLONE;
 
+	event_verdict(copy->req,
+		      !refused	  ? OFFLAY_VERDICT_ELIGIBLE
+		      : overruled ? OFFLAY_VERDICT_OVERRULED
+				  : OFFLAY_VERDICT_REFUSED,
+		      copy->src_reasons, copy->dst_reasons);
 	if (opt->offload == OFFLOAD_CLONE)
 		copy->range.flags = OFFLAY_COPY_CLONE_ONLY;
-	else if (refused && opt->refuse == REFUSE_COPY)
+	else if (refused && overruled)
 		copy->range.methods = OFFLAY_METHOD_DATA;
-	if (refused &&
-	    (opt->refuse != REFUSE_COPY || opt->offload == OFFLOAD_CLONE))
+	if (refused && !overruled)
 		refuse(copy);
 	else
 		run(copy);
@@ -329,6 +330,9 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		copy.range.dst_fd = dst->fd;
 		if (copy.range.length > REPLY_MAX)
 			copy.range.length = REPLY_MAX;
+		event_files(req, src, dst);
+		event_range(req, copy.range.src_offset, copy.range.dst_offset,
+			    copy.range.length);
 		err = judge(&copy);
 	}
 	if (err)

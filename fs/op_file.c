@@ -201,6 +201,11 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 	fi->noflush = mode.noflush;
 	if (io->mode == IO_PASSTHROUGH)
 		fi->backing_id = io->inode->backing_id;
+	stats_add(fs->stats,
+		  mode.direct		       ? OFFLAY_STAT_OPENS_DIRECT
+		  : io->mode == IO_PASSTHROUGH ? OFFLAY_STAT_OPENS_PASSTHROUGH
+					       : OFFLAY_STAT_OPENS_CACHED,
+		  1);
 }
 
 /* What a handle of a regular file has of its own. */

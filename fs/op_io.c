@@ -177,6 +177,9 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	fills = fills_cache(file, fi);
 	answer = refusal_on_read(req, file, fi->fh, fills);
 	if (answer == REFUSAL_CERTAIN) {
+		event_upgrade(req, OFFLAY_OP_READ, OFFLAY_EVENT_EDGE);
+		event_files(req, file, NULL);
+		event_range(req, (uint64_t)off, 0, size);
 		reply_err(req, -EOPNOTSUPP);
 		return;
 	}
@@ -295,6 +298,9 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 	}
 	if (!fi->writepage &&
 	    refusal_on_write(req, file, fi->fh, (uint64_t)off, buf, size)) {
+		event_upgrade(req, OFFLAY_OP_WRITE, OFFLAY_EVENT_EDGE);
+		event_files(req, NULL, file);
+		event_range(req, 0, (uint64_t)off, size);
 		reply_err(req, -EOPNOTSUPP);
 		return;
 	}

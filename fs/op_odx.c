@@ -223,11 +223,32 @@ static int check_head(const struct odx_job *job)
 	return 0;
 }
 
+static void note_request(const struct odx_job *job)
+{
+	const struct offlay_odx_read_input *read = &job->arg.read.in;
+	const struct offlay_odx_write_input *write = &job->arg.write.in;
+
+	if (job->is_short)
+		return;
+	switch (job->nr) {
+	case _IOC_NR(OFFLAY_IOC_ODX_READ):
+		event_files(job->req, job->file, NULL);
+		event_range(job->req, read->file_offset, 0, read->copy_length);
+		break;
+	case _IOC_NR(OFFLAY_IOC_ODX_WRITE):
+		event_files(job->req, NULL, job->file);
+		event_range(job->req, write->transfer_offset,
+			    write->file_offset, write->copy_length);
+		break;
+	}
+}
+
 static void answer(struct odx_state *odx, struct odx_job *job)
 {
 	const struct offlay_status *status;
 	int err = check_head(job);
 
+	note_request(job);
 	if (err) {
 		status = offlay_status_by_errno(-err);
 		if (err == -EINVAL)
@@ -258,6 +279,7 @@ static void *work(void *arg)
 		if (!odx->first)
 			odx->last = &odx->first;
 		pthread_mutex_unlock(&odx->lock);
+		event_give(&job->event);
 		answer(odx, job);
 		free(job);
 		pthread_mutex_lock(&odx->lock);
@@ -284,6 +306,7 @@ static int queue(struct odx_state *odx, const struct odx_job *job)
 		odx->has_worker =
 			!pthread_create(&odx->worker, NULL, work, odx);
 	if (odx->has_worker && !odx->stop) {
+		event_take(job->req, &copy->event);
 		*odx->last = copy;
 		odx->last = &copy->next;
 		pthread_cond_signal(&odx->wake);

@@ -27,10 +27,11 @@ struct odx_state {
 struct odx_job {
 	struct odx_job *next;
 	fuse_req_t req;
-	struct file *file; /* a reference */
-	unsigned int nr;   /* of the ioctl */
-	size_t size;	   /* of the caller's structure */
-	bool is_short;	   /* @size is less than it should be */
+	struct file *file;  /* a reference */
+	unsigned int nr;    /* of the ioctl */
+	size_t size;	    /* of the caller's structure */
+	bool is_short;	    /* @size is less than it should be */
+	struct event event; /* while it waits for @worker */
 	union {
 		/* How each of them begins. */
 		struct {

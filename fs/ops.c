@@ -3,82 +3,112 @@
 #include "fs.h"
 
 /*
- * Any request of a thread ends a refusal that is armed for it, but for those
- * that the refused system call itself sends: READ, WRITE and GETXATTR (of
- * security.capability); and RELEASE, which comes from nobody.
+ * Every request is an event.  And it ends a refusal that is armed for its
+ * thread, but for those that the refused system call itself sends: READ,
+ * WRITE and GETXATTR (of security.capability); and RELEASE, which comes from
+ * nobody.
  */
-#define SEEN(op, params, args)       \
-	static void seen_##op params \
-	{                            \
-		refusal_see(req);    \
-		op_##op args;        \
+#define TOLD(op, OP, params, args)                \
+	static void seen_##op params              \
+	{                                         \
+		event_begin(req, OFFLAY_OP_##OP); \
+		op_##op args;                     \
 	}
 
+#define SEEN(op, OP, params, args)                \
+	static void seen_##op params              \
+	{                                         \
+		event_begin(req, OFFLAY_OP_##OP); \
+		refusal_see(req);                 \
+		op_##op args;                     \
+	}
+
+/* What these are depends on what they are asked for. */
+#define OFFLAY_OP_BY_SIZE \
+	(to_set & FUSE_SET_ATTR_SIZE ? OFFLAY_OP_TRUNCATE : OFFLAY_OP_SETATTR)
+#define OFFLAY_OP_BY_COMMAND event_ioctl_op(cmd)
+
 /* clang-format off */
-SEEN(lookup, (fuse_req_t req, fuse_ino_t parent, const char *name),
+SEEN(lookup, LOOKUP, (fuse_req_t req, fuse_ino_t parent, const char *name),
      (req, parent, name))
-SEEN(getattr, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
+SEEN(getattr, GETATTR, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
      *fi), (req, ino, fi))
-SEEN(setattr, (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int
+SEEN(setattr, BY_SIZE, (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int
      to_set, struct fuse_file_info *fi), (req, ino, attr, to_set, fi))
-SEEN(readlink, (fuse_req_t req, fuse_ino_t ino), (req, ino))
-SEEN(access, (fuse_req_t req, fuse_ino_t ino, int mask), (req, ino,
+SEEN(readlink, READLINK, (fuse_req_t req, fuse_ino_t ino), (req, ino))
+SEEN(access, ACCESS, (fuse_req_t req, fuse_ino_t ino, int mask), (req, ino,
      mask))
-SEEN(statfs, (fuse_req_t req, fuse_ino_t ino), (req, ino))
-SEEN(mknod, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
+SEEN(statfs, STATFS, (fuse_req_t req, fuse_ino_t ino), (req, ino))
+SEEN(mknod, MKNOD, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
      mode, dev_t rdev), (req, parent, name, mode, rdev))
-SEEN(mkdir, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
+SEEN(mkdir, MKDIR, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
      mode), (req, parent, name, mode))
-SEEN(symlink, (fuse_req_t req, const char *target, fuse_ino_t parent,
+SEEN(symlink, SYMLINK, (fuse_req_t req, const char *target, fuse_ino_t parent,
      const char *name), (req, target, parent, name))
-SEEN(link, (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const
+SEEN(link, LINK, (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const
      char *newname), (req, ino, newparent, newname))
-SEEN(unlink, (fuse_req_t req, fuse_ino_t parent, const char *name),
+SEEN(unlink, UNLINK, (fuse_req_t req, fuse_ino_t parent, const char *name),
      (req, parent, name))
-SEEN(rmdir, (fuse_req_t req, fuse_ino_t parent, const char *name), (req,
+SEEN(rmdir, RMDIR, (fuse_req_t req, fuse_ino_t parent, const char *name), (req,
      parent, name))
-SEEN(rename, (fuse_req_t req, fuse_ino_t parent, const char *name,
+SEEN(rename, RENAME, (fuse_req_t req, fuse_ino_t parent, const char *name,
      fuse_ino_t newparent, const char *newname, unsigned int flags),
      (req, parent, name, newparent, newname, flags))
-SEEN(opendir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
+SEEN(opendir, OPENDIR, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
      *fi), (req, ino, fi))
-SEEN(readdir, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+SEEN(readdir, READDIR, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
      struct fuse_file_info *fi), (req, ino, size, off, fi))
-SEEN(readdirplus, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t
+SEEN(readdirplus, READDIR, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t
      off, struct fuse_file_info *fi), (req, ino, size, off, fi))
-SEEN(releasedir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
+SEEN(releasedir, RELEASEDIR, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
      *fi), (req, ino, fi))
-SEEN(fsyncdir, (fuse_req_t req, fuse_ino_t ino, int datasync, struct
+SEEN(fsyncdir, FSYNCDIR, (fuse_req_t req, fuse_ino_t ino, int datasync, struct
      fuse_file_info *fi), (req, ino, datasync, fi))
-SEEN(setxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, const
+SEEN(setxattr, SETXATTR, (fuse_req_t req, fuse_ino_t ino, const char *name, const
      char *value, size_t size, int flags), (req, ino, name, value, size,
      flags))
-SEEN(listxattr, (fuse_req_t req, fuse_ino_t ino, size_t size), (req,
+SEEN(listxattr, LISTXATTR, (fuse_req_t req, fuse_ino_t ino, size_t size), (req,
      ino, size))
-SEEN(removexattr, (fuse_req_t req, fuse_ino_t ino, const char *name),
+SEEN(removexattr, REMOVEXATTR, (fuse_req_t req, fuse_ino_t ino, const char *name),
      (req, ino, name))
-SEEN(open, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi),
+SEEN(open, OPEN, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi),
      (req, ino, fi))
-SEEN(create, (fuse_req_t req, fuse_ino_t parent, const char *name,
+SEEN(create, CREATE, (fuse_req_t req, fuse_ino_t parent, const char *name,
      mode_t mode, struct fuse_file_info *fi), (req, parent, name, mode,
      fi))
-SEEN(tmpfile, (fuse_req_t req, fuse_ino_t parent, mode_t mode, struct
+SEEN(tmpfile, CREATE, (fuse_req_t req, fuse_ino_t parent, mode_t mode, struct
      fuse_file_info *fi), (req, parent, mode, fi))
-SEEN(flush, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi),
+SEEN(flush, FLUSH, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi),
      (req, ino, fi))
-SEEN(fsync, (fuse_req_t req, fuse_ino_t ino, int datasync, struct
+SEEN(fsync, FSYNC, (fuse_req_t req, fuse_ino_t ino, int datasync, struct
      fuse_file_info *fi), (req, ino, datasync, fi))
-SEEN(fallocate, (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
+SEEN(fallocate, FALLOCATE, (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
      off_t length, struct fuse_file_info *fi), (req, ino, mode, offset,
      length, fi))
-SEEN(lseek, (fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+SEEN(lseek, LSEEK, (fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
      struct fuse_file_info *fi), (req, ino, off, whence, fi))
-SEEN(ioctl, (fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void
+SEEN(ioctl, BY_COMMAND, (fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void
      *arg, struct fuse_file_info *fi, unsigned int flags, const void
      *in_buf, size_t in_bufsz, size_t out_bufsz), (req, ino, cmd, arg,
      fi, flags, in_buf, in_bufsz, out_bufsz))
+TOLD(forget, FORGET, (fuse_req_t req, fuse_ino_t ino, uint64_t nlookup),
+     (req, ino, nlookup))
+TOLD(forget_multi, FORGET, (fuse_req_t req, size_t count, struct
+     fuse_forget_data *forgets), (req, count, forgets))
+TOLD(getxattr, GETXATTR, (fuse_req_t req, fuse_ino_t ino, const char *name,
+     size_t size), (req, ino, name, size))
+TOLD(release, RELEASE, (fuse_req_t req, fuse_ino_t ino, struct
+     fuse_file_info *fi), (req, ino, fi))
+TOLD(read, READ, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+     struct fuse_file_info *fi), (req, ino, size, off, fi))
+TOLD(write_buf, WRITE, (fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec
+     *in, off_t off, struct fuse_file_info *fi), (req, ino, in, off, fi))
+TOLD(copy_file_range, COPY, (fuse_req_t req, fuse_ino_t ino_in, off_t
+     off_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t
+     off_out, struct fuse_file_info *fi_out, size_t len, int flags), (req,
+     ino_in, off_in, fi_in, ino_out, off_out, fi_out, len, flags))
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
-SEEN(statx, (fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct
+SEEN(statx, GETATTR, (fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct
      fuse_file_info *fi), (req, ino, flags, mask, fi))
 #endif
 /* clang-format on */
@@ -90,8 +120,8 @@ SEEN(statx, (fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct
  */
 const struct fuse_lowlevel_ops offlay_ops = {
 	.init = fs_init,
-	.forget = op_forget,
-	.forget_multi = op_forget_multi,
+	.forget = seen_forget,
+	.forget_multi = seen_forget_multi,
 	.lookup = seen_lookup,
 	.getattr = seen_getattr,
 	.setattr = seen_setattr,
@@ -111,20 +141,20 @@ const struct fuse_lowlevel_ops offlay_ops = {
 	.releasedir = seen_releasedir,
 	.fsyncdir = seen_fsyncdir,
 	.setxattr = seen_setxattr,
-	.getxattr = op_getxattr,
+	.getxattr = seen_getxattr,
 	.listxattr = seen_listxattr,
 	.removexattr = seen_removexattr,
 	.open = seen_open,
 	.create = seen_create,
 	.tmpfile = seen_tmpfile,
-	.release = op_release,
+	.release = seen_release,
 	.flush = seen_flush,
 	.fsync = seen_fsync,
-	.read = op_read,
-	.write_buf = op_write_buf,
+	.read = seen_read,
+	.write_buf = seen_write_buf,
 	.fallocate = seen_fallocate,
 	.lseek = seen_lseek,
-	.copy_file_range = op_copy_file_range,
+	.copy_file_range = seen_copy_file_range,
 	.ioctl = seen_ioctl,
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
 	.statx = seen_statx,

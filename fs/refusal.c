@@ -111,7 +111,6 @@ int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
 	    (sees_write || (sees_read && refusal.call.text[0])) &&
 	    refusal_arm(copy_refusals(fs), &refusal, now))
 		return -EOPNOTSUPP;
-	copy_count_invalid(fs);
 	return -EINVAL;
 }
 

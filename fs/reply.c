@@ -24,6 +24,7 @@ static void replied(int ret)
 
 void reply_err(fuse_req_t req, int err)
 {
+	event_end(req, err, 0);
 	replied(fuse_reply_err(req, err ? wire_errno(err) : 0));
 }
 
@@ -32,20 +33,26 @@ void reply_entry(fuse_req_t req, int err, const struct fuse_entry_param *entry)
 {
 	struct fs *fs = fs_of(req);
 
-	if (err)
+	if (err) {
 		reply_err(req, err);
-	else if (fuse_reply_entry(req, entry) == -ENOENT)
+		return;
+	}
+	event_end(req, 0, 0);
+	if (fuse_reply_entry(req, entry) == -ENOENT)
 		inode_forget(fs, entry->ino, 1);
 }
 
 void reply_attr(fuse_req_t req, int err, const struct stat *attr)
 {
-	if (err)
+	double timeout;
+
+	if (err) {
 		reply_err(req, err);
-	else
-		replied(fuse_reply_attr(req, attr,
-					inode_attr_timeout(fs_of(req),
-							   attr->st_mode)));
+		return;
+	}
+	timeout = inode_attr_timeout(fs_of(req), attr->st_mode);
+	event_end(req, 0, 0);
+	replied(fuse_reply_attr(req, attr, timeout));
 }
 
 int reply_create(fuse_req_t req, int err, const struct fuse_entry_param *entry,
@@ -57,6 +64,7 @@ int reply_create(fuse_req_t req, int err, const struct fuse_entry_param *entry,
 		reply_err(req, err);
 		return 0;
 	}
+	event_end(req, 0, 0);
 	ret = fuse_reply_create(req, entry, fi);
 	if (ret != -ENOENT)
 		replied(ret);
@@ -71,6 +79,7 @@ int reply_open(fuse_req_t req, int err, const struct fuse_file_info *fi)
 		reply_err(req, err);
 		return 0;
 	}
+	event_end(req, 0, 0);
 	ret = fuse_reply_open(req, fi);
 	if (ret != -ENOENT)
 		replied(ret);
@@ -79,31 +88,38 @@ int reply_open(fuse_req_t req, int err, const struct fuse_file_info *fi)
 
 void reply_buf(fuse_req_t req, int err, const void *buf, size_t size)
 {
-	if (err)
+	if (err) {
 		reply_err(req, err);
-	else
-		replied(fuse_reply_buf(req, buf, size));
+		return;
+	}
+	event_end(req, 0, size);
+	replied(fuse_reply_buf(req, buf, size));
 }
 
 void reply_data(fuse_req_t req, int err, struct fuse_bufvec *data)
 {
-	if (err)
+	if (err) {
 		reply_err(req, err);
-	else
-		replied(fuse_reply_data(req, data, 0));
+		return;
+	}
+	event_end(req, 0, fuse_buf_size(data));
+	replied(fuse_reply_data(req, data, 0));
 }
 
 void reply_write(fuse_req_t req, int err, size_t count)
 {
-	if (err)
+	if (err) {
 		reply_err(req, err);
-	else
-		replied(fuse_reply_write(req, count));
+		return;
+	}
+	event_end(req, 0, count);
+	replied(fuse_reply_write(req, count));
 }
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
 void reply_statx(fuse_req_t req, struct statx *stx)
 {
+	event_end(req, 0, 0);
 	replied(fuse_reply_statx(
 		req, 0, stx, inode_attr_timeout(fs_of(req), stx->stx_mode)));
 }
@@ -111,47 +127,58 @@ void reply_statx(fuse_req_t req, struct statx *stx)
 
 void reply_lseek(fuse_req_t req, int err, off_t offset)
 {
-	if (err)
+	if (err) {
 		reply_err(req, err);
-	else
-		replied(fuse_reply_lseek(req, offset));
+		return;
+	}
+	event_end(req, 0, 0);
+	replied(fuse_reply_lseek(req, offset));
 }
 
 void reply_xattr(fuse_req_t req, int err, size_t size)
 {
-	if (err)
+	if (err) {
 		reply_err(req, err);
-	else
-		replied(fuse_reply_xattr(req, size));
+		return;
+	}
+	event_end(req, 0, 0);
+	replied(fuse_reply_xattr(req, size));
 }
 
 void reply_statfs(fuse_req_t req, int err, const struct statvfs *st)
 {
-	if (err)
+	if (err) {
 		reply_err(req, err);
-	else
-		replied(fuse_reply_statfs(req, st));
+		return;
+	}
+	event_end(req, 0, 0);
+	replied(fuse_reply_statfs(req, st));
 }
 
 void reply_readlink(fuse_req_t req, int err, const char *target)
 {
-	if (err)
+	if (err) {
 		reply_err(req, err);
-	else
-		replied(fuse_reply_readlink(req, target));
+		return;
+	}
+	event_end(req, 0, 0);
+	replied(fuse_reply_readlink(req, target));
 }
 
 /* @result is what ioctl(2) returns: a negative errno may carry data, too. */
 void reply_ioctl(fuse_req_t req, int err, int result, const void *buf,
 		 size_t size)
 {
-	if (err)
+	if (err) {
 		reply_err(req, err);
-	else
-		replied(fuse_reply_ioctl(req, result, buf, size));
+		return;
+	}
+	event_end(req, result < 0 ? result : 0, 0);
+	replied(fuse_reply_ioctl(req, result, buf, size));
 }
 
 void reply_none(fuse_req_t req)
 {
+	event_end(req, 0, 0);
 	fuse_reply_none(req);
 }
