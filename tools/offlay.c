@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{ "doctor", cmd_doctor, "say what this machine and directory allow" },
 	{ "explain", cmd_explain,
 	  "say whether files may be offloaded, and why" },
+	{ "map", cmd_map, "draw where files are stored and what they share" },
 	{ "token", cmd_token, "offload reads and writes by tokens" },
 
 };

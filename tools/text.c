@@ -2,6 +2,8 @@
 /* Names, numbers and JSON as the tool prints them. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "tools.h"
 
@@ -116,6 +118,49 @@ void text_json(FILE *out, const char *text)
 		in += length;
 	}
 	fputc('"', out);
+}
+
+void text_xml(FILE *out, const char *text)
+{
+	const unsigned char *in = (const unsigned char *)text;
+
+	while (*in) {
+		size_t length = utf8_length(in);
+		/* U+FFFE and U+FFFF are no characters. */
+		bool is_none = length == 3 && in[0] == 0xef && in[1] == 0xbf &&
+			       in[2] >= 0xbe;
+
+		if (!length || is_control(in, length) || is_none) {
+			for (length += !length; length; length--, in++)
+				fprintf(out, "\\%03o", (unsigned int)*in);
+			continue;
+		}
+		if (strchr("<>&\"'", *in))
+			fprintf(out, "&#%u;", (unsigned int)*in);
+		else
+			fwrite(in, 1, length, out);
+		in += length;
+	}
+}
+
+size_t text_terminal_width(FILE *out)
+{
+	const char *columns = getenv("COLUMNS");
+	struct winsize size;
+	int width;
+
+	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col)
+		return size.ws_col;
+	width = columns ? atoi(columns) : 0;
+	return width > 0 && width <= 1000 ? (size_t)width : 80;
+}
+
+bool text_terminal_colour(FILE *out)
+{
+	const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(fileno(out)) && !(none && *none) && term &&
+	       strcmp(term, "dumb") != 0;
 }
 
 size_t text_width(const char *text)

@@ -22,6 +22,7 @@ enum tool_exit {
 int cmd_copy(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_map(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 
 /* report.c: errors on stderr, each one line "offlay COMMAND: ...". */
@@ -49,6 +50,17 @@ const char *text_size(uint64_t bytes, char buf[TEXT_SIZE_MAX]);
  * surrogates U+DC80..U+DCFF, which Python reads back with surrogateescape.
  */
 void text_json(FILE *out, const char *text);
+
+/*
+ * Character data or an attribute's value of XML.  What XML cannot carry comes
+ * out as \ooo.
+ */
+void text_xml(FILE *out, const char *text);
+
+/* Columns of the terminal behind @out; 80, or $COLUMNS, where there is none. */
+size_t text_terminal_width(FILE *out);
+/* Is it a terminal that shows colours, and does $NO_COLOR not forbid them? */
+bool text_terminal_colour(FILE *out);
 
 /* Columns that a UTF-8 text takes on a terminal, one a code point. */
 size_t text_width(const char *text);

@@ -96,3 +96,28 @@ Test(text, counts_columns_not_bytes)
 	cr_expect_eq(text_width("abc"), 3);
 	cr_expect_eq(text_width("gr\303\274n \342\202\254"), 6);
 }
+
+Test(text, writes_xml_that_parsers_accept)
+{
+	static const struct {
+		const char *text, *xml;
+	} rows[] = {
+		{ "a<b>&\"'", "a&#60;b&#62;&#38;&#34;&#39;" },
+		{ "new\nline\033[2J", "new\\012line\\033[2J" },
+		{ "gr\303\274n", "gr\303\274n" },
+		{ "\377 \357\277\277", "\\377 \\357\\277\\277" },
+		{ "\302\233J", "\\302\\233J" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char *text = NULL;
+		size_t size = 0;
+		FILE *out = open_memstream(&text, &size);
+
+		cr_assert(out);
+		text_xml(out, rows[i].text);
+		fclose(out);
+		cr_expect_str_eq(text, rows[i].xml, "row %zu: %s", i, text);
+		free(text);
+	}
+}
