@@ -168,8 +168,24 @@ struct verdict_volume {
  */
 int verdict_reach(struct file *file, enum offlay_side side,
 		  uint32_t *ret_reasons);
+/* One range of a copy from @src to @dst. */
+struct verdict_range {
+	struct file *src, *dst;
+	uint64_t src_offset, dst_offset;
+};
+
 /*
- * The same at open(2), for the open mode: never makes the backing write
+ * What policy has against either file of a copy (OFFLAY_REASONS_POLICY), none
+ * where nothing is denied.  The destination is judged at the first range of a
+ * copy only: what a copy has written may well be compressed by now, and the
+ * caller would fail on an error after progress.
+ */
+int verdict_reach_pair(const struct verdict_range *range, uint32_t *ret_src,
+		       uint32_t *ret_dst);
+/* After @copied bytes of a range, 0 where the copy has failed. */
+void verdict_leave_trail(const struct verdict_range *range, uint64_t copied);
+/*
+ * verdict_reach() at open(2), for the open mode: never makes the backing write
  * anything out, and says true where that leaves a doubt.
  */
 bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,

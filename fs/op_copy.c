@@ -132,57 +132,29 @@ struct copy_request {
 	uint32_t src_reasons, dst_reasons; /* of policy */
 };
 
-/* Does this range go on where the last one of the same copy ended? */
-static bool goes_on(const struct copy_request *copy)
+static int judge(struct copy_request *copy)
 {
-	struct file_io *io = copy->dst->io;
-	bool on;
+	const struct verdict_range range = {
+		.src = copy->src,
+		.dst = copy->dst,
+		.src_offset = copy->range.src_offset,
+		.dst_offset = copy->range.dst_offset,
+	};
 
-	pthread_mutex_lock(&io->lock);
-	on = io->trail.src == copy->src->inode &&
-	     io->trail.src_next == copy->range.src_offset &&
-	     io->trail.dst_next == copy->range.dst_offset;
-	pthread_mutex_unlock(&io->lock);
-	return on;
+	return verdict_reach_pair(&range, &copy->src_reasons,
+				  &copy->dst_reasons);
 }
 
 static void leave_trail(const struct copy_request *copy, uint64_t copied)
 {
-	struct file_io *io = copy->dst->io;
-
-	pthread_mutex_lock(&io->lock);
-	io->trail = (struct copy_trail){
-		.src = copied ? copy->src->inode : NULL,
-		.src_next = copy->range.src_offset + copied,
-		.dst_next = copy->range.dst_offset + copied,
+	const struct verdict_range range = {
+		.src = copy->src,
+		.dst = copy->dst,
+		.src_offset = copy->range.src_offset,
+		.dst_offset = copy->range.dst_offset,
 	};
-	pthread_mutex_unlock(&io->lock);
-}
 
-/*
- * The destination is judged at the first range of a copy only: what a copy
- * has written may well be compressed by now, and the caller would fail on an
- * error after progress.
- */
-static int judge(struct copy_request *copy)
-{
-	uint32_t reasons;
-	int err;
-
-	if (!copy->fs->opt.deny)
-		return 0;
-	err = verdict_reach(copy->src, OFFLAY_SOURCE, &reasons);
-	if (err)
-		return err;
-	copy->src_reasons = reasons & OFFLAY_REASONS_POLICY;
-	if (copy->src_reasons || goes_on(copy))
-		return 0;
-	err = verdict_reach(copy->dst, OFFLAY_DESTINATION, &reasons);
-	if (err)
-		return err;
-	copy->dst_reasons = reasons & OFFLAY_REASONS_POLICY;
-	/* Known to the VFS of the backing, but not to that of the mount. */
-	return reasons & (1u << OFFLAY_REASON_IMMUTABLE) ? -EPERM : 0;
+	verdict_leave_trail(&range, copied);
 }
 
 /* At its end nothing is read or written that could carry a refusal. */

@@ -102,6 +102,55 @@ int verdict_reach(struct file *file, enum offlay_side side,
 	return reach(file->fs, io, file->fd, side, ret_reasons, NULL);
 }
 
+/* Does this range go on where the last one of the same copy ended? */
+static bool goes_on(const struct verdict_range *range)
+{
+	struct file_io *io = range->dst->io;
+	bool on;
+
+	pthread_mutex_lock(&io->lock);
+	on = io->trail.src == range->src->inode &&
+	     io->trail.src_next == range->src_offset &&
+	     io->trail.dst_next == range->dst_offset;
+	pthread_mutex_unlock(&io->lock);
+	return on;
+}
+
+void verdict_leave_trail(const struct verdict_range *range, uint64_t copied)
+{
+	struct file_io *io = range->dst->io;
+
+	pthread_mutex_lock(&io->lock);
+	io->trail = (struct copy_trail){
+		.src = copied ? range->src->inode : NULL,
+		.src_next = range->src_offset + copied,
+		.dst_next = range->dst_offset + copied,
+	};
+	pthread_mutex_unlock(&io->lock);
+}
+
+int verdict_reach_pair(const struct verdict_range *range, uint32_t *ret_src,
+		       uint32_t *ret_dst)
+{
+	uint32_t reasons;
+	int err;
+
+	if (!range->dst->fs->opt.deny)
+		return 0;
+	err = verdict_reach(range->src, OFFLAY_SOURCE, &reasons);
+	if (err)
+		return err;
+	*ret_src = reasons & OFFLAY_REASONS_POLICY;
+	if (*ret_src || goes_on(range))
+		return 0;
+	err = verdict_reach(range->dst, OFFLAY_DESTINATION, &reasons);
+	if (err)
+		return err;
+	*ret_dst = reasons & OFFLAY_REASONS_POLICY;
+	/* Known to the VFS of the backing, but not to that of the mount. */
+	return reasons & (1u << OFFLAY_REASON_IMMUTABLE) ? -EPERM : 0;
+}
+
 /* The options of a line of mountinfo that is about @mnt_id, else NULL. */
 static const char *options_of(const char *line, uint64_t mnt_id)
 {
