@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whose ids and capabilities a worker thread has while it serves a caller. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <linux/capability.h>
 #include <stdlib.h>
@@ -195,6 +196,20 @@ void creds_leave_writer(fuse_req_t req, enum creds_writer writer)
 		creds_leave(req);
 	else if (writer == CREDS_WRITER_PLAIN)
 		creds_restore_fsetid(fs_of(req));
+}
+
+bool creds_may_write(fuse_req_t req, int fd)
+{
+	bool may;
+
+	if (creds_enter(req, true))
+		return false;
+	if (fs_of(req)->privileged && fuse_req_ctx(req)->uid != 0)
+		caps_change(0, for_caller);
+	may = syscall(SYS_faccessat2, fd, "", W_OK,
+		      AT_EMPTY_PATH | AT_EACCESS) == 0;
+	creds_leave(req);
+	return may;
 }
 
 bool creds_can_switch(void)

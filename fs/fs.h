@@ -66,8 +66,9 @@ struct fs {
 	struct fuse_session *se;
 	struct inode_table *inodes;
 	struct handle_table *handles;
-	struct copy_state *copy; /* op_copy.c: engine, verdicts, refusals */
-	struct odx_state *odx;	 /* op_odx.c: tokens */
+	struct copy_state *copy;   /* op_copy.c: engine, verdicts, refusals */
+	struct odx_state *odx;	   /* op_odx.c: tokens */
+	struct clone_state *clone; /* op_clone.c: cookies */
 	struct stats *stats;
 	atomic_uint events_wanted; /* EVENTS_*, by those who listen */
 	double timeout; /* seconds that the kernel may cache names and attributes */
@@ -115,6 +116,8 @@ enum creds_writer {
 };
 enum creds_writer creds_enter_writer(fuse_req_t req, int fd, bool drops);
 void creds_leave_writer(fuse_req_t req, enum creds_writer writer);
+/* Do mode and ACL of the file open as @fd let the caller write to it? */
+bool creds_may_write(fuse_req_t req, int fd);
 /* Can this process act for other users at all?  Drops its own groups if so. */
 bool creds_can_switch(void);
 /* After mounting: gives up the capabilities that nothing here needs. */
@@ -393,6 +396,17 @@ void odx_state_free(struct odx_state *odx); /* takes NULL */
 /* False: not one of these; else the request is answered, or will be. */
 bool op_odx(fuse_req_t req, struct file *file, unsigned int cmd, const void *in,
 	    size_t in_size, size_t out_size);
+
+/* op_clone.c: clone, deduplicate, map extents; likewise */
+
+struct clone_state;
+int clone_state_new(struct fs *fs, struct clone_state **ret_clone);
+/* Before the tables of files and inodes go away; takes NULL. */
+void clone_state_stop(struct clone_state *clone);
+void clone_state_free(struct clone_state *clone); /* takes NULL */
+/* False: not one of these; else the request is answered, or will be. */
+bool op_clone(fuse_req_t req, struct file *file, uint64_t fh, unsigned int cmd,
+	      const void *in, size_t in_size, size_t out_size);
 
 /* op_ioctl.c */
 

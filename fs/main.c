@@ -194,6 +194,8 @@ static int prepare(struct fs *fs)
 		err = copy_state_new(fs, &fs->copy);
 	if (!err)
 		err = odx_state_new(fs, root_fd, &fs->odx);
+	if (!err)
+		err = clone_state_new(fs, &fs->clone);
 	close(root_fd);
 	if (err)
 		log_msg(LOG_ERR, "source %s: %s", fs->opt.source,
@@ -267,12 +269,14 @@ static void finish(struct fs *fs)
 
 	copy_state_stop(fs->copy);
 	odx_state_stop(fs->odx);
+	clone_state_stop(fs->clone);
 	n_open = handle_table_free(fs->handles);
 	if (n_open)
 		log_msg(LOG_INFO, "%zu files were still open", n_open);
 	inode_table_free(fs->inodes);
 	copy_state_free(fs->copy);
 	odx_state_free(fs->odx);
+	clone_state_free(fs->clone);
 	if (fs->se)
 		fuse_session_destroy(fs->se);
 	stats_free(fs->stats);

@@ -224,4 +224,127 @@ struct offlay_ioc_odx_volume {
 #define OFFLAY_IOC_ODX_VOLUME \
 	_IOWR(OFFLAY_IOC_MAGIC, 5, struct offlay_ioc_odx_volume)
 
+/*
+ * FICLONERANGE, FIDEDUPERANGE and FIEMAP, which the kernel does not pass on to
+ * a FUSE server.  Each is asked on one open file; the other one of a pair, the
+ * source, is named by a cookie that was given for it shortly before.  The mount
+ * does what it does for a copy_file_range(2) between the two: it judges both
+ * files, keeps to the caller's RLIMIT_FSIZE, drops suid, sgid and capabilities,
+ * and makes the kernel forget what it has cached of the destination.
+ *
+ * Left to whoever asks: O_APPEND set or cleared by fcntl(2), which a mount does
+ * not hear of, and fstat(2) of a destination that has grown, after which the
+ * kernel knows its size.  libofflay does both, and so does "offlay run".
+ */
+
+/**
+ * struct offlay_ioc_name - names an open file to a request on another
+ * @version: OFFLAY_ABI_VERSION
+ * @flags: in: 0
+ * @cookie: out: good for one request of the same user
+ * @lifetime: out: milliseconds; it also ends with the open file
+ *
+ * EBADF where the file is not open for reading.
+ */
+struct offlay_ioc_name {
+	__u32 version;
+	__u32 flags;
+	__u64 cookie[2];
+	__u32 lifetime;
+	__u32 reserved32;
+	__u64 reserved[3];
+};
+
+/**
+ * struct offlay_ioc_clone - shares a range of extents with this file
+ * @version: OFFLAY_ABI_VERSION
+ * @flags: in: 0
+ * @cookie: of the source; ESTALE where it is not good, or no longer
+ * @src_offset, @length, @dst_offset: bytes, as in FICLONERANGE; a length of 0
+ *	is to the source's end
+ * @src_reasons, @dst_reasons: out, with EOPNOTSUPP: bits 1 << enum
+ *	offlay_reason, why this mount refused either file
+ *
+ * All or an error, after which the destination's range may have changed.
+ */
+struct offlay_ioc_clone {
+	__u32 version;
+	__u32 flags;
+	__u64 cookie[2];
+	__u64 src_offset;
+	__u64 length;
+	__u64 dst_offset;
+	__u32 src_reasons;
+	__u32 dst_reasons;
+	__u64 reserved[3];
+};
+
+/**
+ * struct offlay_ioc_dedupe - shares extents of equal bytes with this file
+ * @version: OFFLAY_ABI_VERSION
+ * @flags: in: 0
+ * @cookie: of the source
+ * @src_offset, @length, @dst_offset: bytes, as in FIDEDUPERANGE
+ * @deduped: out: bytes that are shared now
+ * @differs: out: 1 where the bytes are not equal, and nothing was done
+ * @src_reasons, @dst_reasons: as for a clone
+ */
+struct offlay_ioc_dedupe {
+	__u32 version;
+	__u32 flags;
+	__u64 cookie[2];
+	__u64 src_offset;
+	__u64 length;
+	__u64 dst_offset;
+	__u64 deduped;
+	__u32 differs;
+	__u32 src_reasons;
+	__u32 dst_reasons;
+	__u32 reserved32;
+	__u64 reserved[2];
+};
+
+/**
+ * struct offlay_extent - as struct fiemap_extent
+ * @logical, @physical, @length: bytes
+ * @flags: FIEMAP_EXTENT_*
+ */
+struct offlay_extent {
+	__u64 logical;
+	__u64 physical;
+	__u64 length;
+	__u64 reserved64[2];
+	__u32 flags;
+	__u32 reserved[3];
+};
+
+#define OFFLAY_EXTENTS_MAX 128
+
+/**
+ * struct offlay_ioc_extents - the extents of this file, as FIEMAP
+ * @version: OFFLAY_ABI_VERSION
+ * @flags: in: 0
+ * @start, @length: in: bytes; UINT64_MAX - @start for all the rest
+ * @map_flags: in: FIEMAP_FLAG_*; out: with EBADR those that were not understood
+ * @count: in: how many to return, 0 to count them all
+ * @mapped: out: how many there are in @extents, or in all where @count is 0
+ */
+struct offlay_ioc_extents {
+	__u32 version;
+	__u32 flags;
+	__u64 start;
+	__u64 length;
+	__u32 map_flags;
+	__u32 count;
+	__u32 mapped;
+	__u32 reserved32;
+	__u64 reserved[3];
+	struct offlay_extent extents[OFFLAY_EXTENTS_MAX];
+};
+
+#define OFFLAY_IOC_NAME	   _IOWR(OFFLAY_IOC_MAGIC, 6, struct offlay_ioc_name)
+#define OFFLAY_IOC_CLONE   _IOWR(OFFLAY_IOC_MAGIC, 7, struct offlay_ioc_clone)
+#define OFFLAY_IOC_DEDUPE  _IOWR(OFFLAY_IOC_MAGIC, 8, struct offlay_ioc_dedupe)
+#define OFFLAY_IOC_EXTENTS _IOWR(OFFLAY_IOC_MAGIC, 9, struct offlay_ioc_extents)
+
 #endif

@@ -134,6 +134,53 @@ Test(uapi, offloaded_transfer_keeps_its_numbers_and_values)
 	cr_expect_eq(OFFLAY_TOKEN_ID_LENGTH, 504);
 }
 
+_Static_assert(sizeof(struct offlay_ioc_name) == 56, "name");
+AT(offlay_ioc_name, version, 0);
+AT(offlay_ioc_name, flags, 4);
+AT(offlay_ioc_name, cookie, 8);
+AT(offlay_ioc_name, lifetime, 24);
+AT(offlay_ioc_name, reserved, 32);
+_Static_assert(sizeof(struct offlay_ioc_clone) == 80, "clone");
+AT(offlay_ioc_clone, cookie, 8);
+AT(offlay_ioc_clone, src_offset, 24);
+AT(offlay_ioc_clone, length, 32);
+AT(offlay_ioc_clone, dst_offset, 40);
+AT(offlay_ioc_clone, src_reasons, 48);
+AT(offlay_ioc_clone, dst_reasons, 52);
+AT(offlay_ioc_clone, reserved, 56);
+_Static_assert(sizeof(struct offlay_ioc_dedupe) == 88, "dedupe");
+AT(offlay_ioc_dedupe, cookie, 8);
+AT(offlay_ioc_dedupe, src_offset, 24);
+AT(offlay_ioc_dedupe, length, 32);
+AT(offlay_ioc_dedupe, dst_offset, 40);
+AT(offlay_ioc_dedupe, deduped, 48);
+AT(offlay_ioc_dedupe, differs, 56);
+AT(offlay_ioc_dedupe, src_reasons, 60);
+AT(offlay_ioc_dedupe, dst_reasons, 64);
+AT(offlay_ioc_dedupe, reserved, 72);
+_Static_assert(sizeof(struct offlay_extent) == 56, "extent");
+AT(offlay_extent, logical, 0);
+AT(offlay_extent, physical, 8);
+AT(offlay_extent, length, 16);
+AT(offlay_extent, flags, 40);
+_Static_assert(sizeof(struct offlay_ioc_extents) == 64 + 128 * 56, "extents");
+AT(offlay_ioc_extents, start, 8);
+AT(offlay_ioc_extents, length, 16);
+AT(offlay_ioc_extents, map_flags, 24);
+AT(offlay_ioc_extents, count, 28);
+AT(offlay_ioc_extents, mapped, 32);
+AT(offlay_ioc_extents, reserved, 40);
+AT(offlay_ioc_extents, extents, 64);
+
+Test(uapi, clones_keep_their_numbers_and_values)
+{
+	cr_expect_eq(OFFLAY_IOC_NAME, 0xC038F106u);
+	cr_expect_eq(OFFLAY_IOC_CLONE, 0xC050F107u);
+	cr_expect_eq(OFFLAY_IOC_DEDUPE, 0xC058F108u);
+	cr_expect_eq(OFFLAY_IOC_EXTENTS, 0xDC40F109u);
+	cr_expect_eq(OFFLAY_EXTENTS_MAX, 128);
+}
+
 Test(uapi, restricted_ioctls_carry_their_structure)
 {
 	cr_expect_eq(_IOC_SIZE(OFFLAY_IOC_EXPLAIN),

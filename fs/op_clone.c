@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+/* Clone, deduplicate and map extents: the ioctls that stand in for the VFS's. */
+#include <errno.h>
+#include <linux/fiemap.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "op_clone.h"
+
+int clone_state_new(struct fs *fs, struct clone_state **ret_clone)
+{
+	struct clone_state *clone = calloc(1, sizeof(*clone));
+	int err;
+
+	if (!clone)
+		return -ENOMEM;
+	err = aside_new(&clone->aside);
+	if (err) {
+		free(clone);
+		return err;
+	}
+	clone->fs = fs;
+	cookie_table_init(&clone->cookies);
+	*ret_clone = clone;
+	return 0;
+}
+
+void clone_state_stop(struct clone_state *clone)
+{
+	if (clone)
+		aside_stop(clone->aside);
+}
+
+void clone_state_free(struct clone_state *clone)
+{
+	if (!clone)
+		return;
+	aside_free(clone->aside);
+	cookie_table_done(&clone->cookies);
+	free(clone);
+}
+
+static int run_name(struct clone_job *job)
+{
+	struct offlay_ioc_name *arg = &job->arg.name;
+	uint64_t random[2], cookie[2];
+	int err;
+
+	err = clone_check_regular(job->file);
+	if (err)
+		return err;
+	if (!open_is_readable(job->file->flags))
+		return -EBADF;
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return -EIO;
+	err = cookie_make(&job->clone->cookies, job->fh,
+			  fuse_req_ctx(job->req)->uid, file_now(), random,
+			  cookie);
+	if (err)
+		return err;
+	memcpy(arg->cookie, cookie, sizeof(cookie));
+	arg->lifetime = COOKIE_MSEC;
+	return 0;
+}
+
+static bool never(const struct clone_job *job)
+{
+	(void)job;
+	return false;
+}
+
+static bool always(const struct clone_job *job)
+{
+	(void)job;
+	return true;
+}
+
+static bool if_sync(const struct clone_job *job)
+{
+	return job->arg.extents.map_flags & FIEMAP_FLAG_SYNC;
+}
+
+struct ioctl_kind {
+	size_t size;
+	size_t reserved, reserved_end; /* all zero between */
+	bool has_source;
+	int (*run)(struct clone_job *job);
+	/* Does it matter what the kernel has cached? */
+	bool (*needs_pages)(const struct clone_job *job);
+};
+
+#define KIND(type, end)                                             \
+	.size = sizeof(type), .reserved = offsetof(type, reserved), \
+	.reserved_end = (end)
+
+static const struct ioctl_kind kinds[] = {
+	[_IOC_NR(OFFLAY_IOC_NAME)] = {
+		KIND(struct offlay_ioc_name, sizeof(struct offlay_ioc_name)),
+		.run = run_name,
+		.needs_pages = never,
+	},
+	[_IOC_NR(OFFLAY_IOC_CLONE)] = {
+		KIND(struct offlay_ioc_clone, sizeof(struct offlay_ioc_clone)),
+		.has_source = true,
+		.run = clone_run,
+		.needs_pages = always,
+	},
+	[_IOC_NR(OFFLAY_IOC_DEDUPE)] = {
+		KIND(struct offlay_ioc_dedupe,
+		     sizeof(struct offlay_ioc_dedupe)),
+		.has_source = true,
+		.run = clone_run_dedupe,
+		.needs_pages = always,
+	},
+	[_IOC_NR(OFFLAY_IOC_EXTENTS)] = {
+		KIND(struct offlay_ioc_extents,
+		     offsetof(struct offlay_ioc_extents, extents)),
+		.run = clone_run_extents,
+		.needs_pages = if_sync,
+	},
+};
+
+static const struct ioctl_kind *kind_of(unsigned int cmd)
+{
+	unsigned int nr = _IOC_NR(cmd);
+
+	if (nr >= sizeof(kinds) / sizeof(*kinds) || !kinds[nr].run ||
+	    cmd != _IOC(_IOC_READ | _IOC_WRITE, OFFLAY_IOC_MAGIC, nr,
+			kinds[nr].size))
+		return NULL;
+	return &kinds[nr];
+}
+
+static int check_head(const struct clone_job *job,
+		      const struct ioctl_kind *kind)
+{
+	const unsigned char *bytes = (const unsigned char *)&job->arg;
+
+	if (job->arg.head.version != OFFLAY_ABI_VERSION)
+		return -EOPNOTSUPP;
+	if (job->arg.head.flags)
+		return -EINVAL;
+	for (size_t i = kind->reserved; i < kind->reserved_end; i++)
+		if (bytes[i])
+			return -EINVAL;
+	return 0;
+}
+
+/* What goes back with an error is for who asks for reasons or bad flags. */
+static void answer(struct aside_job *aside)
+{
+	struct clone_job *job = (struct clone_job *)aside;
+	int err = kinds[job->nr].run(job);
+
+	reply_ioctl(job->req, 0, err, &job->arg, kinds[job->nr].size);
+	if (job->src)
+		handle_put(job->src);
+	handle_put(job->file);
+	free(job);
+}
+
+static int find_source(struct clone_job *job)
+{
+	uint64_t cookie[2], fh;
+	int err;
+
+	memcpy(cookie, job->arg.pair.cookie, sizeof(cookie));
+	err = cookie_use(&job->clone->cookies, cookie,
+			 fuse_req_ctx(job->req)->uid, file_now(), &fh);
+	if (err)
+		return err;
+	job->src = handle_get(job->clone->fs, fh);
+	return job->src ? 0 : -ESTALE;
+}
+
+static bool has_pages(const struct file *file)
+{
+	return file && file->io && file->io->mode == IO_CACHED;
+}
+
+static void start(struct clone_job *job)
+{
+	int err;
+
+	job->drops = kinds[job->nr].needs_pages(job) &&
+		     (has_pages(job->file) || has_pages(job->src));
+	if (!job->drops) {
+		answer(&job->aside);
+		return;
+	}
+	job->aside.run = answer;
+	err = aside_queue(job->clone->aside, &job->aside);
+	if (!err)
+		return;
+	reply_err(job->req, err);
+	if (job->src)
+		handle_put(job->src);
+	handle_put(job->file);
+	free(job);
+}
+
+bool op_clone(fuse_req_t req, struct file *file, uint64_t fh, unsigned int cmd,
+	      const void *in, size_t in_size, size_t out_size)
+{
+	const struct ioctl_kind *kind = kind_of(cmd);
+	struct clone_job *job;
+	int err;
+
+	if (!kind)
+		return false;
+	if (in_size < kind->size || out_size < kind->size) {
+		reply_err(req, -EINVAL);
+		return true;
+	}
+	job = calloc(1, sizeof(*job));
+	if (!job) {
+		reply_err(req, -ENOMEM);
+		return true;
+	}
+	*job = (struct clone_job){ .clone = fs_of(req)->clone,
+				   .req = req,
+				   .file = file,
+				   .fh = fh,
+				   .nr = _IOC_NR(cmd) };
+	memcpy(&job->arg, in, kind->size);
+	err = check_head(job, kind);
+	if (!err && kind->has_source)
+		err = find_source(job);
+	if (err) {
+		reply_err(req, err);
+		free(job);
+		return true;
+	}
+	atomic_fetch_add(&file->refs, 1);
+	start(job);
+	return true;
+}
