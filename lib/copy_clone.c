@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Copying by sharing extents: whole blocks cloned, unaligned edges copied. */
 #include <errno.h>
+#include <linux/magic.h>
 
 #include "private.h"
 
@@ -91,9 +92,14 @@ static int sizes_changed(struct copy_job *job, bool *ret_changed)
 	return 0;
 }
 
-/* Errnos that say nothing about the two files, only about where they are. */
-static bool speaks_of_superblocks(int err)
+/*
+ * Errnos that say nothing about the two files, only about where they are.  A
+ * mount of offlayfs may refuse one file and take the next.
+ */
+static bool speaks_of_superblocks(const struct copy_job *job, int err)
 {
+	if (err == EOPNOTSUPP && job->dst_volume.type == FUSE_SUPER_MAGIC)
+		return false;
 	return err == EXDEV || err == EOPNOTSUPP || err == ENOTTY ||
 	       err == ENOSYS;
 }
@@ -109,7 +115,7 @@ static int clone_declined(struct copy_job *job, int err)
 	struct offlay_engine *engine = job->engine;
 
 	job->result.declined_clone = err;
-	if (speaks_of_superblocks(err) && job->pair.clone_errno == 0)
+	if (speaks_of_superblocks(job, err) && job->pair.clone_errno == 0)
 		copy_pair_declined(&engine->pairs, &job->key,
 				   OFFLAY_METHOD_CLONE, err,
 				   engine->ops->now(engine->ctx));

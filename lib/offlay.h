@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "offlay_uapi.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -271,6 +273,75 @@ struct offlay_result {
 OFFLAY_PUBLIC int offlay_copy_range(struct offlay_engine *engine,
 				    const struct offlay_range *range,
 				    struct offlay_result *ret_result);
+
+/* ------------------------------------------- clone, deduplicate, extents */
+
+/*
+ * FICLONERANGE, FIDEDUPERANGE and FIEMAP, which the kernel does not pass on to
+ * a mount of offlayfs; there they are asked of the mount itself.  They work on
+ * and off a mount, with the errors of the ioctls.
+ */
+
+/**
+ * offlay_clone_range() - share a range of extents, all of it or an error
+ * @src_fd, @src_offset: from where; open for reading
+ * @dst_fd, @dst_offset: to where; open for writing, not O_APPEND
+ * @length: bytes, 0 for all up to the source's end of file
+ *
+ * Offsets are those of whole blocks, and so is the length, but where it ends
+ * at the source's end.  After an error the destination's range may have
+ * changed.
+ *
+ * Return: 0 or a negative errno as of ioctl_ficlonerange(2); on a mount
+ * -EOPNOTSUPP, too, where it refuses one of the files.
+ */
+OFFLAY_PUBLIC int offlay_clone_range(int src_fd, uint64_t src_offset,
+				     int dst_fd, uint64_t dst_offset,
+				     uint64_t length);
+
+/**
+ * offlay_dedupe_range() - share the extents of two ranges that are equal
+ * @src_fd, @src_offset: one; open for reading
+ * @dst_fd, @dst_offset: the other, which becomes the first
+ * @length: bytes
+ * @ret_deduped: set on success: bytes that are shared now; may be fewer
+ *
+ * The kernel compares and shares under locks: no byte changes.
+ *
+ * Return: 0, -EBADE where the bytes differ, or a negative errno, as of
+ * ioctl_fideduperange(2) or in the status of its destination.
+ */
+OFFLAY_PUBLIC int offlay_dedupe_range(int src_fd, uint64_t src_offset,
+				      int dst_fd, uint64_t dst_offset,
+				      uint64_t length, uint64_t *ret_deduped);
+
+/**
+ * struct offlay_map - what of a file's extents is asked for
+ * @start, @length: bytes; UINT64_MAX - @start for all the rest
+ * @flags: FIEMAP_FLAG_*
+ * @room: for how many extents there is room, 0 to count them
+ */
+struct offlay_map {
+	uint64_t start;
+	uint64_t length;
+	uint32_t flags;
+	uint32_t room;
+};
+
+/**
+ * offlay_extents_map() - the extents of a file, in order
+ * @fd: open in any mode but O_PATH
+ * @map: what is asked for
+ * @ret_extents: the first @ret_count are set; NULL where @map->room is 0
+ * @ret_count: set on success: how many there are, at most the room
+ *
+ * Return: 0 or a negative errno as of FIEMAP: -EBADR for a flag that the
+ * filesystem does not know, -EFBIG for a start behind all files' end,
+ * -EOPNOTSUPP where there are no extents to tell.
+ */
+OFFLAY_PUBLIC int offlay_extents_map(int fd, const struct offlay_map *map,
+				     struct offlay_extent *ret_extents,
+				     uint32_t *ret_count);
 
 /* ----------------------------------------------------------------- status */
 

@@ -342,4 +342,24 @@ void facts_explain_unpack(const struct offlay_ioc_explain *explain,
 			  struct offlay_facts *ret_src,
 			  struct offlay_facts *ret_dst);
 
+/* ---------------------------------------------------------------- clone.c */
+
+/*
+ * What the public functions ask of a mount, once the kernel itself has said
+ * EOPNOTSUPP to the ioctl of the VFS: the descriptors lie on one mount, and
+ * that is one of FUSE.  -ENOTTY: it is not one of offlayfs.
+ */
+int clone_on_mount(int src_fd, uint64_t src_offset, int dst_fd,
+		   uint64_t dst_offset, uint64_t length);
+/* As offlay_dedupe_range(), with the checks of the destination. */
+int clone_dedupe_on_mount(int src_fd, uint64_t src_offset, int dst_fd,
+			  uint64_t dst_offset, uint64_t length,
+			  uint64_t *ret_deduped);
+/* As offlay_extents_map(); @ret_flags: set on -EBADR: the unknown ones. */
+int clone_map_on_mount(int fd, const struct offlay_map *map,
+		       struct offlay_extent *ret_extents, uint32_t *ret_count,
+		       uint32_t *ret_flags);
+/* Is it on a filesystem of FUSE, to which the private ioctls may be sent? */
+bool clone_is_fuse(int fd);
+
 #endif

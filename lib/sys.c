@@ -35,6 +35,9 @@ static int sys_clone(void *ctx, int src_fd, uint64_t src_offset,
 	do {
 		err = ioctl(dst_fd, FICLONERANGE, &range) < 0 ? -errno : 0;
 	} while (err == -EINTR);
+	if (err == -EOPNOTSUPP && clone_is_fuse(dst_fd))
+		err = clone_on_mount(src_fd, src_offset, dst_fd, dst_offset,
+				     length);
 	return err;
 }
 

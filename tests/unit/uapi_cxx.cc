@@ -6,6 +6,7 @@ static_assert(OFFLAY_IOC_EXPLAIN == 0xC0A0F101u, "explain");
 static_assert(sizeof(offlay_token) == 512, "token");
 static_assert(OFFLAY_IOC_ODX_READ == 0xC248F102u, "read");
 static_assert(OFFLAY_IOC_ODX_VOLUME == 0xC088F105u, "volume");
+static_assert(OFFLAY_IOC_CLONE == 0xC050F107u, "clone");
 
 #include "offlay.h"
 #include "offlay.h"
@@ -15,6 +16,7 @@ static_assert(OFFLAY_IOC_ODX_VOLUME == 0xC088F105u, "volume");
 #include "offlay_trace.h"
 #include "offlay_uapi.h"
 
+#include <cerrno>
 #include <cstdio>
 
 /* Links only if offlay.h says that the functions are C. */
@@ -33,6 +35,8 @@ int main()
 	if (row->win32 != 4443)
 		return 1;
 	if (!offlay_odx_volume(-1, nullptr, &row) || row)
+		return 1;
+	if (offlay_clone_range(-1, 0, -1, 0, 0) != -EBADF)
 		return 1;
 	/* The closing line that tests/check counts. */
 	std::puts("[====] Synthesis: Tested: 1 | Passing: 1 | Failing: 0 "
