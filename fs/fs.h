@@ -9,6 +9,7 @@
 #include <fuse_lowlevel.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -78,6 +79,12 @@ struct fs {
 };
 
 void fs_init(void *userdata, struct fuse_conn_info *conn);
+
+/*
+ * loop.c: serves requests until one of @ending_signals comes, which are
+ * blocked, or the kernel hangs up.
+ */
+int loop_run(struct fs *fs, const sigset_t *ending_signals);
 
 /* The mount that a request belongs to. */
 static inline struct fs *fs_of(fuse_req_t req)

@@ -160,7 +160,8 @@ static int open_session(struct fs *fs)
 		err = add_arg(&args, fs->opt.mount_options, NULL);
 	if (!err)
 		err = add_fsname(&args, fs->opt.source);
-	if (!err && fs->opt.io_uring && can_uring())
+	fs->opt.io_uring = fs->opt.io_uring && can_uring();
+	if (!err && fs->opt.io_uring)
 		err = add_arg(&args, "io_uring", NULL);
 	if (!err)
 		fs->se = fuse_session_new(&args, &offlay_ops,
@@ -203,7 +204,8 @@ static int prepare(struct fs *fs)
 	return err;
 }
 
-static int loop(struct fs *fs)
+/* libfuse's own loop, which alone can end what it began with io_uring. */
+static int loop_uring(struct fs *fs, const sigset_t *ending)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	int ret;
@@ -211,8 +213,18 @@ static int loop(struct fs *fs)
 	if (!config)
 		return -ENOMEM;
 	fuse_loop_cfg_set_max_threads(config, fs->opt.max_threads);
+	pthread_sigmask(SIG_UNBLOCK, ending, NULL);
 	ret = fuse_session_loop_mt(fs->se, config);
+	pthread_sigmask(SIG_BLOCK, ending, NULL);
 	fuse_loop_cfg_destroy(config);
+	return ret;
+}
+
+static int loop(struct fs *fs, const sigset_t *ending)
+{
+	int ret = fs->opt.io_uring ? loop_uring(fs, ending)
+				   : loop_run(fs, ending);
+
 	/* An unmount that catches a request on its way ends it so. */
 	if (ret == -ECONNABORTED)
 		return 0;
@@ -220,31 +232,28 @@ static int loop(struct fs *fs)
 }
 
 /*
- * libfuse takes a signal that interrupts its wait for mount(8) for a failure:
- * one that comes while the mount is being made has to wait for it.
+ * Blocked but for where they are waited for: libfuse takes one that
+ * interrupts its wait for mount(8) for a failure, and each thread starts with
+ * them blocked.
  */
-static int mount_session(struct fs *fs)
+static void block_ending(sigset_t *ret_ending)
 {
-	sigset_t ending, before;
-	int ret;
-
-	sigemptyset(&ending);
-	sigaddset(&ending, SIGTERM);
-	sigaddset(&ending, SIGINT);
-	sigaddset(&ending, SIGHUP);
-	sigprocmask(SIG_BLOCK, &ending, &before);
-	ret = fuse_session_mount(fs->se, fs->opt.mountpoint);
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	return ret;
+	sigemptyset(ret_ending);
+	sigaddset(ret_ending, SIGTERM);
+	sigaddset(ret_ending, SIGINT);
+	sigaddset(ret_ending, SIGHUP);
+	sigprocmask(SIG_BLOCK, ret_ending, NULL);
 }
 
 static int serve(struct fs *fs)
 {
+	sigset_t ending;
 	int err;
 
+	block_ending(&ending);
 	if (fuse_set_signal_handlers(fs->se))
 		return -EINVAL;
-	if (mount_session(fs)) {
+	if (fuse_session_mount(fs->se, fs->opt.mountpoint)) {
 		fuse_remove_signal_handlers(fs->se);
 		return -EINVAL; /* libfuse has said why */
 	}
@@ -256,7 +265,7 @@ static int serve(struct fs *fs)
 	if (err)
 		log_msg(LOG_ERR, "%s: %s", fs->opt.mountpoint, strerror(-err));
 	else
-		err = loop(fs);
+		err = loop(fs, &ending);
 	fuse_session_unmount(fs->se);
 	fuse_remove_signal_handlers(fs->se);
 	return err;
