@@ -347,4 +347,82 @@ struct offlay_ioc_extents {
 #define OFFLAY_IOC_DEDUPE  _IOWR(OFFLAY_IOC_MAGIC, 8, struct offlay_ioc_dedupe)
 #define OFFLAY_IOC_EXTENTS _IOWR(OFFLAY_IOC_MAGIC, 9, struct offlay_ioc_extents)
 
+/*
+ * Fault rules; see offlay-rules(5).  Any open file of the mount will do.
+ * Setting and clearing is for the user who mounted and for root (EPERM).
+ */
+
+#define OFFLAY_RULES_TEXT_MAX 65536 /* bytes of all rules */
+#define OFFLAY_RULES_PART     8192
+#define OFFLAY_RULES_LINE     1008
+
+/**
+ * struct offlay_ioc_rules_set - replaces all rules, or none where one is wrong
+ * @version: OFFLAY_ABI_VERSION
+ * @flags: in: OFFLAY_RULES_MORE where this is not the last part of the text
+ * @upload: in: 0 with the first part; out: to be given with the next one
+ *	(ESTALE where somebody else has begun meanwhile)
+ * @offset: in: of this part; parts follow each other
+ * @length: in: of this part
+ * @line, @column, @message: out, with EINVAL: where the text is wrong and what
+ *	is expected there; 0 and empty where it is not the text that is wrong
+ */
+struct offlay_ioc_rules_set {
+	__u32 version;
+	__u32 flags;
+	__u64 upload;
+	__u32 offset;
+	__u32 length;
+	__u32 line;
+	__u32 column;
+	char message[208];
+	__u64 reserved[2];
+	char text[OFFLAY_RULES_PART];
+};
+
+#define OFFLAY_RULES_MORE 0x1u
+
+/**
+ * struct offlay_ioc_rules_list - one rule, and what it has done
+ * @version: OFFLAY_ABI_VERSION
+ * @flags: in: 0
+ * @index: in: from 0
+ * @count: out: how many rules there are
+ * @generation: out: changes whenever the rules are replaced
+ * @calls: out: that were for this rule, by operation and file
+ * @hits: out: of them, that it answered
+ * @bytes: out: that were moved by its calls
+ * @line: out: of the text, 0 where there is no such rule
+ * @waiting: out: requests that wait now, by all rules
+ * @text: out: the rule as it was written, terminated
+ */
+struct offlay_ioc_rules_list {
+	__u32 version;
+	__u32 flags;
+	__u32 index;
+	__u32 count;
+	__u64 generation;
+	__u64 calls;
+	__u64 hits;
+	__u64 bytes;
+	__u32 line;
+	__u32 waiting;
+	__u64 reserved[2];
+	char text[OFFLAY_RULES_LINE];
+};
+
+/* Takes all rules away; requests that wait by one go on. */
+struct offlay_ioc_rules_clear {
+	__u32 version;
+	__u32 flags; /* in: 0 */
+	__u64 reserved[2];
+};
+
+#define OFFLAY_IOC_RULES_SET \
+	_IOWR(OFFLAY_IOC_MAGIC, 24, struct offlay_ioc_rules_set)
+#define OFFLAY_IOC_RULES_LIST \
+	_IOWR(OFFLAY_IOC_MAGIC, 25, struct offlay_ioc_rules_list)
+#define OFFLAY_IOC_RULES_CLEAR \
+	_IOWR(OFFLAY_IOC_MAGIC, 26, struct offlay_ioc_rules_clear)
+
 #endif

@@ -188,3 +188,40 @@ Test(uapi, restricted_ioctls_carry_their_structure)
 	cr_expect_eq(_IOC_DIR(OFFLAY_IOC_EXPLAIN), _IOC_READ | _IOC_WRITE);
 	cr_expect_eq(_IOC_TYPE(OFFLAY_IOC_EXPLAIN), OFFLAY_IOC_MAGIC);
 }
+
+_Static_assert(sizeof(struct offlay_ioc_rules_set) == 8448, "rules set");
+AT(offlay_ioc_rules_set, version, 0);
+AT(offlay_ioc_rules_set, flags, 4);
+AT(offlay_ioc_rules_set, upload, 8);
+AT(offlay_ioc_rules_set, offset, 16);
+AT(offlay_ioc_rules_set, length, 20);
+AT(offlay_ioc_rules_set, line, 24);
+AT(offlay_ioc_rules_set, column, 28);
+AT(offlay_ioc_rules_set, message, 32);
+AT(offlay_ioc_rules_set, reserved, 240);
+AT(offlay_ioc_rules_set, text, 256);
+_Static_assert(sizeof(struct offlay_ioc_rules_list) == 1080, "rules list");
+AT(offlay_ioc_rules_list, version, 0);
+AT(offlay_ioc_rules_list, flags, 4);
+AT(offlay_ioc_rules_list, index, 8);
+AT(offlay_ioc_rules_list, count, 12);
+AT(offlay_ioc_rules_list, generation, 16);
+AT(offlay_ioc_rules_list, calls, 24);
+AT(offlay_ioc_rules_list, hits, 32);
+AT(offlay_ioc_rules_list, bytes, 40);
+AT(offlay_ioc_rules_list, line, 48);
+AT(offlay_ioc_rules_list, waiting, 52);
+AT(offlay_ioc_rules_list, reserved, 56);
+AT(offlay_ioc_rules_list, text, 72);
+_Static_assert(sizeof(struct offlay_ioc_rules_clear) == 24, "rules clear");
+AT(offlay_ioc_rules_clear, version, 0);
+AT(offlay_ioc_rules_clear, flags, 4);
+AT(offlay_ioc_rules_clear, reserved, 8);
+
+Test(uapi, fault_rules_keep_their_numbers)
+{
+	cr_expect_eq(OFFLAY_IOC_RULES_SET, 0xE100F118u);
+	cr_expect_eq(OFFLAY_IOC_RULES_LIST, 0xC438F119u);
+	cr_expect_eq(OFFLAY_IOC_RULES_CLEAR, 0xC018F11Au);
+	cr_expect_eq(OFFLAY_RULES_MORE, 1);
+}
