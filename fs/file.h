@@ -91,6 +91,7 @@ struct open_case {
 	bool clone_only;  /* any copy into it may be refused */
 	bool keep_cache;  /* cached pages outlive close and open */
 	bool local;	  /* see struct inode_io */
+	bool ruled;	  /* a fault rule must see reads or writes */
 };
 
 struct open_mode {
@@ -135,6 +136,21 @@ void page_drop(struct file *file, uint64_t offset, uint64_t length);
 /* Finishes what is to do; before the tables of files and inodes go away. */
 void page_dropper_stop(struct page_dropper *dropper);
 void page_dropper_free(struct page_dropper *dropper); /* takes NULL */
+
+/* rules.c: is there a rule that must see what is read or written so? */
+bool rules_open_direct(struct fs *fs, int fd, int flags);
+
+/* What a fault rule orders for one copy. */
+struct copy_orders {
+	int err; /* negative; the caller sees exactly this, where possible */
+	uint32_t src_reasons, dst_reasons; /* as if of policy */
+	unsigned int forbidden;		   /* OFFLAY_METHOD_* */
+};
+
+/* op_copy.c: copy_file_range under orders. */
+void op_copy_ordered(fuse_req_t req, const struct copy_orders *orders,
+		     off_t off_in, struct fuse_file_info *fi_in, off_t off_out,
+		     struct fuse_file_info *fi_out, size_t len, int flags);
 
 /*
  * op_copy.c: who has files open that could be the source of a copy, and

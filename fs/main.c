@@ -197,6 +197,11 @@ static int prepare(struct fs *fs)
 		err = odx_state_new(fs, root_fd, &fs->odx);
 	if (!err)
 		err = clone_state_new(fs, &fs->clone);
+	if (!err) {
+		err = rules_new(fs, fs->opt.rules, &fs->rules);
+		if (!err)
+			fs->opt.rules = NULL;
+	}
 	close(root_fd);
 	if (err)
 		log_msg(LOG_ERR, "source %s: %s", fs->opt.source,
@@ -266,6 +271,7 @@ static int serve(struct fs *fs)
 		log_msg(LOG_ERR, "%s: %s", fs->opt.mountpoint, strerror(-err));
 	else
 		err = loop(fs, &ending);
+	rules_stop(fs->rules);
 	fuse_session_unmount(fs->se);
 	fuse_remove_signal_handlers(fs->se);
 	return err;
@@ -288,6 +294,7 @@ static void finish(struct fs *fs)
 	clone_state_free(fs->clone);
 	if (fs->se)
 		fuse_session_destroy(fs->se);
+	rules_free(fs->rules);
 	stats_free(fs->stats);
 	options_done(&fs->opt);
 }

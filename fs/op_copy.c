@@ -130,6 +130,7 @@ struct copy_request {
 	uint64_t src_fh, dst_fh;
 	struct offlay_range range;
 	uint32_t src_reasons, dst_reasons; /* of policy */
+	struct copy_orders orders;
 };
 
 static int judge(struct copy_request *copy)
@@ -168,9 +169,9 @@ static bool is_at_end(const struct copy_request *copy)
 
 static void refuse(struct copy_request *copy)
 {
-	int err = -EOPNOTSUPP;
+	int ordered = copy->orders.err, err = -EOPNOTSUPP;
 
-	if (copy->fs->opt.refuse != REFUSE_KERNEL) {
+	if (copy->fs->opt.refuse != REFUSE_KERNEL || ordered) {
 		if (is_at_end(copy)) {
 			reply_write(copy->req, 0, 0);
 			return;
@@ -178,7 +179,8 @@ static void refuse(struct copy_request *copy)
 		err = refusal_begin(copy->req, copy->src,
 				    copy->range.src_offset, copy->src_fh,
 				    copy->dst, copy->range.dst_offset,
-				    copy->dst_fh, copy->range.length);
+				    copy->dst_fh, copy->range.length,
+				    ordered ? ordered : -EOPNOTSUPP);
 	}
 	if (log_enabled(LOG_DEBUG)) {
 		verdict_log(copy->src, OFFLAY_SOURCE, copy->src_reasons);
@@ -237,10 +239,14 @@ static void run(struct copy_request *copy)
 static void decide(struct copy_request *copy)
 {
 	const struct options *opt = &copy->fs->opt;
-	bool refused = copy->src_reasons || copy->dst_reasons;
 	bool overruled = opt->refuse == REFUSE_COPY &&
 			 opt->offload != OFFLOAD_CLONE;
+	bool refused;
 
+	copy->src_reasons |= copy->orders.src_reasons;
+	copy->dst_reasons |= copy->orders.dst_reasons;
+	refused = copy->src_reasons || copy->dst_reasons;
+	copy->range.methods = OFFLAY_METHOD_ALL & ~copy->orders.forbidden;
 	event_verdict(copy->req,
 		      !refused	  ? OFFLAY_VERDICT_ELIGIBLE
 		      : overruled ? OFFLAY_VERDICT_OVERRULED
@@ -273,10 +279,9 @@ static int check(const struct copy_request *copy, int flags)
 	return 0;
 }
 
-void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
-			struct fuse_file_info *fi_in, fuse_ino_t ino_out,
-			off_t off_out, struct fuse_file_info *fi_out,
-			size_t len, int flags)
+void op_copy_ordered(fuse_req_t req, const struct copy_orders *orders,
+		     off_t off_in, struct fuse_file_info *fi_in, off_t off_out,
+		     struct fuse_file_info *fi_out, size_t len, int flags)
 {
 	struct fs *fs = fs_of(req);
 	FILE_AUTO(src);
@@ -289,13 +294,12 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		.range.src_offset = (uint64_t)off_in,
 		.range.dst_offset = (uint64_t)off_out,
 		.range.length = len,
+		.orders = *orders,
 	};
 	int err;
 
 	copy.src = src = handle_get(fs, fi_in->fh);
 	copy.dst = dst = handle_get(fs, fi_out->fh);
-	(void)ino_in;
-	(void)ino_out;
 	err = check(&copy, flags);
 	if (!err) {
 		copy.range.src_fd = src->fd;
@@ -305,10 +309,25 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		event_files(req, src, dst);
 		event_range(req, copy.range.src_offset, copy.range.dst_offset,
 			    copy.range.length);
-		err = judge(&copy);
+		if (!orders->err)
+			err = judge(&copy);
 	}
 	if (err)
 		reply_err(req, err);
+	else if (orders->err)
+		refuse(&copy);
 	else
 		decide(&copy);
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			struct fuse_file_info *fi_in, fuse_ino_t ino_out,
+			off_t off_out, struct fuse_file_info *fi_out,
+			size_t len, int flags)
+{
+	const struct copy_orders none = { 0 };
+
+	(void)ino_in;
+	(void)ino_out;
+	op_copy_ordered(req, &none, off_in, fi_in, off_out, fi_out, len, flags);
 }

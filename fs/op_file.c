@@ -181,6 +181,7 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 		.local = io->inode->local,
 		.keep_cache = fs->opt.cache == CACHE_ALWAYS,
 		.clone_only = fs->opt.offload == OFFLOAD_CLONE,
+		.ruled = rules_open_direct(fs, file->fd, file->flags),
 	};
 	struct open_mode mode;
 

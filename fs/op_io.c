@@ -163,10 +163,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	FILE_AUTO(file);
 	bool direct = fi->flags & O_DIRECT;
 	enum refusal_answer answer;
+	int fd, refused = 0;
 	bool fills;
 	void *buf;
 	ssize_t n;
-	int fd;
 
 	file = file_get(req, fi);
 	(void)ino;
@@ -175,12 +175,12 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 	fills = fills_cache(file, fi);
-	answer = refusal_on_read(req, file, fi->fh, fills);
+	answer = refusal_on_read(req, file, fi->fh, fills, &refused);
 	if (answer == REFUSAL_CERTAIN) {
 		event_upgrade(req, OFFLAY_OP_READ, OFFLAY_EVENT_EDGE);
 		event_files(req, file, NULL);
 		event_range(req, (uint64_t)off, 0, size);
-		reply_err(req, -EOPNOTSUPP);
+		reply_err(req, refused);
 		return;
 	}
 	fd = direct ? file_direct_fd(file) : file->fd;
@@ -296,12 +296,14 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 		reply_err(req, err);
 		return;
 	}
-	if (!fi->writepage &&
-	    refusal_on_write(req, file, fi->fh, (uint64_t)off, buf, size)) {
+	if (!fi->writepage)
+		err = refusal_on_write(req, file, fi->fh, (uint64_t)off, buf,
+				       size);
+	if (err) {
 		event_upgrade(req, OFFLAY_OP_WRITE, OFFLAY_EVENT_EDGE);
 		event_files(req, NULL, file);
 		event_range(req, 0, (uint64_t)off, size);
-		reply_err(req, -EOPNOTSUPP);
+		reply_err(req, err);
 		return;
 	}
 	fd = direct ? file_direct_fd(file) : file->fd;

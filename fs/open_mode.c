@@ -17,12 +17,12 @@ struct open_mode open_mode_choose(const struct open_case *open)
 
 	if (open->mode != IO_PASSTHROUGH) {
 		/* Only we can append where somebody else appends, too. */
-		mode.direct = appends;
+		mode.direct = appends || open->ruled;
 		mode.keep_cache = open->keep_cache && !mode.direct;
 		return mode;
 	}
 	mode.direct = appends || (open->flags & O_DIRECT) || open->ineligible ||
-		      open->copy_coming ||
+		      open->copy_coming || open->ruled ||
 		      (writable && (open->sxid || open->clone_only));
 	return mode;
 }

@@ -23,6 +23,24 @@
 		op_##op args;                     \
 	}
 
+/* The same where fault rules have a say. */
+#define RULED(op, OP, params, args)               \
+	static void seen_##op params              \
+	{                                         \
+		event_begin(req, OFFLAY_OP_##OP); \
+		refusal_see(req);                 \
+		if (!rules_##op args)             \
+			op_##op args;             \
+	}
+
+#define RULED_TOLD(op, OP, params, args)          \
+	static void seen_##op params              \
+	{                                         \
+		event_begin(req, OFFLAY_OP_##OP); \
+		if (!rules_##op args)             \
+			op_##op args;             \
+	}
+
 /* What these are depends on what they are asked for. */
 #define OFFLAY_OP_BY_SIZE \
 	(to_set & FUSE_SET_ATTR_SIZE ? OFFLAY_OP_TRUNCATE : OFFLAY_OP_SETATTR)
@@ -33,7 +51,7 @@ SEEN(lookup, LOOKUP, (fuse_req_t req, fuse_ino_t parent, const char *name),
      (req, parent, name))
 SEEN(getattr, GETATTR, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
      *fi), (req, ino, fi))
-SEEN(setattr, BY_SIZE, (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int
+RULED(setattr, BY_SIZE, (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int
      to_set, struct fuse_file_info *fi), (req, ino, attr, to_set, fi))
 SEEN(readlink, READLINK, (fuse_req_t req, fuse_ino_t ino), (req, ino))
 SEEN(access, ACCESS, (fuse_req_t req, fuse_ino_t ino, int mask), (req, ino,
@@ -71,23 +89,23 @@ SEEN(listxattr, LISTXATTR, (fuse_req_t req, fuse_ino_t ino, size_t size), (req,
      ino, size))
 SEEN(removexattr, REMOVEXATTR, (fuse_req_t req, fuse_ino_t ino, const char *name),
      (req, ino, name))
-SEEN(open, OPEN, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi),
+RULED(open, OPEN, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi),
      (req, ino, fi))
-SEEN(create, CREATE, (fuse_req_t req, fuse_ino_t parent, const char *name,
+RULED(create, CREATE, (fuse_req_t req, fuse_ino_t parent, const char *name,
      mode_t mode, struct fuse_file_info *fi), (req, parent, name, mode,
      fi))
-SEEN(tmpfile, CREATE, (fuse_req_t req, fuse_ino_t parent, mode_t mode, struct
+RULED(tmpfile, CREATE, (fuse_req_t req, fuse_ino_t parent, mode_t mode, struct
      fuse_file_info *fi), (req, parent, mode, fi))
 SEEN(flush, FLUSH, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi),
      (req, ino, fi))
-SEEN(fsync, FSYNC, (fuse_req_t req, fuse_ino_t ino, int datasync, struct
+RULED(fsync, FSYNC, (fuse_req_t req, fuse_ino_t ino, int datasync, struct
      fuse_file_info *fi), (req, ino, datasync, fi))
 SEEN(fallocate, FALLOCATE, (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
      off_t length, struct fuse_file_info *fi), (req, ino, mode, offset,
      length, fi))
 SEEN(lseek, LSEEK, (fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
      struct fuse_file_info *fi), (req, ino, off, whence, fi))
-SEEN(ioctl, BY_COMMAND, (fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void
+RULED(ioctl, BY_COMMAND, (fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void
      *arg, struct fuse_file_info *fi, unsigned int flags, const void
      *in_buf, size_t in_bufsz, size_t out_bufsz), (req, ino, cmd, arg,
      fi, flags, in_buf, in_bufsz, out_bufsz))
@@ -99,11 +117,11 @@ TOLD(getxattr, GETXATTR, (fuse_req_t req, fuse_ino_t ino, const char *name,
      size_t size), (req, ino, name, size))
 TOLD(release, RELEASE, (fuse_req_t req, fuse_ino_t ino, struct
      fuse_file_info *fi), (req, ino, fi))
-TOLD(read, READ, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+RULED_TOLD(read, READ, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
      struct fuse_file_info *fi), (req, ino, size, off, fi))
-TOLD(write_buf, WRITE, (fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec
+RULED_TOLD(write_buf, WRITE, (fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec
      *in, off_t off, struct fuse_file_info *fi), (req, ino, in, off, fi))
-TOLD(copy_file_range, COPY, (fuse_req_t req, fuse_ino_t ino_in, off_t
+RULED_TOLD(copy_file_range, COPY, (fuse_req_t req, fuse_ino_t ino_in, off_t
      off_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t
      off_out, struct fuse_file_info *fi_out, size_t len, int flags), (req,
      ino_in, off_in, fi_in, ino_out, off_out, fi_out, len, flags))

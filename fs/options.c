@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line: parsed and validated here, and nowhere else. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "fs.h"
 
 #define EXIT_USAGE	2
@@ -40,6 +42,7 @@ static const char usage[] =
 	"  tokens=LIST           offloaded data transfer: off, or limits such as\n"
 	"                        count=N:bytes=SIZE:ttl=SECONDS, see\n"
 	"                        offlay-odx(7)\n"
+	"  rules=FILE            faults on purpose, see offlay-rules(5)\n"
 	"  threads=N             most threads that serve requests (32)\n"
 	"  log=LEVEL             err, warning, notice, info, debug\n"
 	"\n"
@@ -147,6 +150,28 @@ static void set_tokens(struct options *opt, const char *value)
 		    bad);
 }
 
+/* Relative to where it was given: the daemon leaves that directory later. */
+static void set_rules(struct options *opt, const char *path)
+{
+	struct fault_error error = { 0 };
+	struct fault_set *set;
+	char *text = NULL;
+	size_t size;
+	int fd, err;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	err = fd < 0 ? -errno : fault_read_text(fd, &text, &size);
+	if (!err)
+		err = fault_parse(text, size, &set, &error);
+	if (err)
+		die("rules=%s: %s", path,
+		    error.line ? error.text : strerror(-err));
+	free(text);
+	close(fd);
+	fault_set_free(opt->rules);
+	opt->rules = set;
+}
+
 static bool set_valued(struct parse *parse, const char *name, const char *value)
 {
 	struct options *opt = parse->opt;
@@ -163,6 +188,8 @@ static bool set_valued(struct parse *parse, const char *name, const char *value)
 		opt->cache = (enum cache_mode)pick(name, value, cache_words);
 	} else if (strcmp(name, "tokens") == 0) {
 		set_tokens(opt, value);
+	} else if (strcmp(name, "rules") == 0) {
+		set_rules(opt, value);
 	} else if (strcmp(name, "profile") == 0) {
 		parse->transparent = pick(name, value, profile_words);
 	} else if (strcmp(name, "log") == 0) {
@@ -413,4 +440,5 @@ void options_done(struct options *options)
 	free(options->source);
 	free(options->mountpoint);
 	free(options->mount_options);
+	fault_set_free(options->rules);
 }

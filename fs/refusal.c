@@ -88,7 +88,7 @@ static bool holds_bytes(int fd, uint64_t offset, const void *data, size_t size)
 
 int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
 		  uint64_t src_fh, struct file *dst, uint64_t dst_offset,
-		  uint64_t dst_fh, uint64_t length)
+		  uint64_t dst_fh, uint64_t length, int err)
 {
 	struct fs *fs = fs_of(req);
 	uint64_t now = file_now();
@@ -100,6 +100,7 @@ int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
 		.dst_offset = dst_offset,
 		.length = length,
 		.deadline = now + ARMED_NSEC,
+		.err = err,
 	};
 	bool sees_write = dst->io->direct || dst->io->mode == IO_CACHED;
 	uint64_t filled = atomic_load(&src->io->inode->filled);
@@ -132,7 +133,7 @@ static bool is_read_ahead(const struct refusal_call *call)
 }
 
 enum refusal_answer refusal_on_read(fuse_req_t req, struct file *file,
-				    uint64_t fh, bool fills_cache)
+				    uint64_t fh, bool fills_cache, int *ret_err)
 {
 	struct fs *fs = fs_of(req);
 	pid_t tid = fuse_req_ctx(req)->pid;
@@ -150,8 +151,10 @@ enum refusal_answer refusal_on_read(fuse_req_t req, struct file *file,
 		return REFUSAL_LIKELY;
 	call_read(fs, tid, &call);
 	if (refusal_judge_read(&refusal, fh, &call) == REFUSAL_CERTAIN ||
-	    (fills_cache && is_read_ahead(&call)))
+	    (fills_cache && is_read_ahead(&call))) {
+		*ret_err = refusal.err;
 		return REFUSAL_CERTAIN;
+	}
 	refusal_disarm(copy_refusals(fs), tid);
 	return REFUSAL_NONE;
 }
@@ -165,8 +168,8 @@ static bool carries_source(struct fs *fs, const struct refusal *refusal,
 	return src && holds_bytes(src->fd, refusal->src_offset, data, size);
 }
 
-bool refusal_on_write(fuse_req_t req, struct file *file, uint64_t fh,
-		      uint64_t offset, const void *data, size_t size)
+int refusal_on_write(fuse_req_t req, struct file *file, uint64_t fh,
+		     uint64_t offset, const void *data, size_t size)
 {
 	struct fs *fs = fs_of(req);
 	pid_t tid = fuse_req_ctx(req)->pid;
@@ -176,7 +179,7 @@ bool refusal_on_write(fuse_req_t req, struct file *file, uint64_t fh,
 
 	(void)file;
 	if (!refusal_find(copy_refusals(fs), tid, file_now(), &refusal))
-		return false;
+		return 0;
 	refusal_disarm(copy_refusals(fs), tid);
 	if (refusal.call.text[0])
 		call_read(fs, tid, &call);
@@ -184,7 +187,15 @@ bool refusal_on_write(fuse_req_t req, struct file *file, uint64_t fh,
 	if (answer == REFUSAL_LIKELY &&
 	    carries_source(fs, &refusal, data, size))
 		answer = REFUSAL_CERTAIN;
-	return answer == REFUSAL_CERTAIN;
+	return answer == REFUSAL_CERTAIN ? refusal.err : 0;
+}
+
+bool refusal_is_pending(fuse_req_t req)
+{
+	struct refusal refusal;
+
+	return refusal_find(copy_refusals(fs_of(req)), fuse_req_ctx(req)->pid,
+			    file_now(), &refusal);
 }
 
 void refusal_see(fuse_req_t req)

@@ -25,6 +25,7 @@ struct refusal {
 	uint64_t src_fh, dst_fh;
 	uint64_t src_offset, dst_offset, length;
 	uint64_t deadline; /* nanoseconds, CLOCK_MONOTONIC */
+	int err;	   /* that the caller is to see, negative */
 	struct refusal_call call;
 };
 

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Fault rules of a mount; grouped by the .c file that has it. */
+#ifndef OFFLAY_RULES_H
+#define OFFLAY_RULES_H
+
+#include <limits.h>
+
+#include "fault.h"
+#include "fs.h"
+#include "event.h"
+
+struct rules {
+	struct fs *fs;
+	uid_t owner;	      /* who mounted */
+	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t wake;  /* for those that wait, and for rules_stop() */
+	struct fault_set *set;
+	uint64_t generation; /* of @set */
+	unsigned int waiting;
+	bool stop;
+	/* A text that is not all here yet. */
+	char *text;	  /* OFFLAY_RULES_TEXT_MAX bytes, or NULL */
+	uint64_t uploads; /* that were begun; the last one is @text's */
+	size_t size;
+};
+
+/* One request that a rule applies to, and what its handler was called with. */
+struct rules_job {
+	fuse_req_t req;
+	struct fs *fs;
+	enum fault_op op;
+	struct fault_hit hit;
+	uint64_t generation; /* of the rule */
+	fuse_ino_t ino, dst_ino;
+	struct fuse_file_info fi, dst_fi;
+	bool has_fi;
+	off_t off, dst_off;
+	size_t size;
+	int number;		/* flags of a copy, to_set, datasync */
+	mode_t mode;		/* create */
+	const char *name;	/* create; NULL for O_TMPFILE */
+	struct stat attr;	/* truncate */
+	const void *data;	/* of a write or ioctl, @size bytes */
+	struct fuse_bufvec *in; /* of a write that does not wait */
+	unsigned int cmd;	/* of an ioctl */
+	size_t out_size;
+	struct event event; /* once it has to wait */
+	void *kept; /* what @name and @data are in, once it has to wait */
+};
+
+/* rules.c */
+
+/* Could a rule apply to @op?  One load where there are none. */
+static inline bool rules_name(struct fs *fs, enum fault_op op)
+{
+	return atomic_load_explicit(&fs->ruled_ops, memory_order_relaxed) &
+	       FAULT_BIT(op);
+}
+
+/* Takes @set, NULL for none; whoever waits by an old rule goes on. */
+void rules_replace(struct rules *rules, struct fault_set *set);
+bool rules_match(struct rules *rules, const struct fault_call *call,
+		 struct fault_hit *ret_hit, uint64_t *ret_generation);
+/*
+ * Below the mount, without a slash before it, as far as it is known: else
+ * NULL.  @fd: of the backing, O_PATH will do.
+ */
+const char *rules_path(struct fs *fs, int fd, char buf[PATH_MAX]);
+
+/* rules_wait.c */
+
+/* Lets @job wait as its rule says, on a thread of its own, and runs it. */
+void rules_wait(const struct rules_job *job);
+
+/* rules_run.c: does what the rule says and answers the request. */
+void rules_run(const struct rules_job *job);
+
+#endif
