@@ -19,6 +19,7 @@ static const struct command commands[] = {
 	{ "explain", cmd_explain,
 	  "say whether files may be offloaded, and why" },
 	{ "map", cmd_map, "draw where files are stored and what they share" },
+	{ "rules", cmd_rules, "make a mount answer with faults" },
 	{ "token", cmd_token, "offload reads and writes by tokens" },
 
 };

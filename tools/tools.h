@@ -23,6 +23,7 @@ int cmd_copy(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_map(int argc, char **argv);
+int cmd_rules(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 
 /* report.c: errors on stderr, each one line "offlay COMMAND: ...". */
