@@ -26,13 +26,16 @@ struct shape {
 	bool sparse_src, sparse_dst;
 	int dst_flags;
 	bool own_handles; /* each thread opens both files itself */
+	bool dst_first;	  /* before the source: it may be in pure passthrough */
 };
 
 static const struct shape shapes[] = {
-	{ "sparse source, shared handles", true, false, O_RDWR, false },
-	{ "sparse source, own handles", true, false, O_WRONLY, true },
-	{ "sparse destination, shared handles", false, true, O_RDWR, false },
-	{ "both sparse, own handles", true, true, O_RDWR, true },
+	{ "sparse source, shared handles", true, false, O_RDWR, false, false },
+	{ "sparse source, own handles", true, false, O_WRONLY, true, false },
+	{ "sparse source, opened last", true, false, O_WRONLY, true, true },
+	{ "sparse destination, shared handles", false, true, O_RDWR, false,
+	  true },
+	{ "both sparse, own handles", true, true, O_RDWR, true, false },
 };
 
 struct stress {
@@ -106,17 +109,25 @@ static void try_write(struct stress *stress, int src, int dst, off_t at,
 		note(&stress->wrong_writes, stress, n < 0 ? -errno : n);
 }
 
+static void open_both(const struct stress *stress, int *ret_src, int *ret_dst)
+{
+	const struct shape *shape = stress->shape;
+
+	if (shape->dst_first)
+		*ret_dst = refusal_open(stress->place, "dst", shape->dst_flags);
+	*ret_src = refusal_open(stress->place, "src", O_RDONLY);
+	if (!shape->dst_first)
+		*ret_dst = refusal_open(stress->place, "dst", shape->dst_flags);
+}
+
 static void *work(void *arg)
 {
 	struct stress *stress = arg;
 	int src = stress->src_fd, dst = stress->dst_fd;
 	struct sample_rng rng = { .state = (uint64_t)(uintptr_t)&rng };
 
-	if (stress->shape->own_handles) {
-		src = refusal_open(stress->place, "src", O_RDONLY);
-		dst = refusal_open(stress->place, "dst",
-				   stress->shape->dst_flags);
-	}
+	if (stress->shape->own_handles)
+		open_both(stress, &src, &dst);
 	while (process_now_ms() < stress->until) {
 		uint64_t dice = sample_next(&rng);
 		off_t at = (off_t)(dice >> 8 & (OFFSETS - 1)) * BLOCK;
@@ -143,15 +154,14 @@ static void run(const struct refusal_case *where,
 		.place = place,
 		.shape = shape,
 		.may_be_invalid = where->mode == MODE_PASSTHROUGH &&
-				  !shape->sparse_dst,
+				  shape->dst_first && !shape->sparse_dst,
 	};
 	const char *name = refusal_case_name(where);
 	pthread_t threads[THREADS];
 
 	refusal_make(place, "src", shape->sparse_src);
 	refusal_make(place, "dst", shape->sparse_dst);
-	stress.src_fd = refusal_open(place, "src", O_RDONLY);
-	stress.dst_fd = refusal_open(place, "dst", shape->dst_flags);
+	open_both(&stress, &stress.src_fd, &stress.dst_fd);
 	stress.until = process_now_ms() +
 		       RUN_MS / (long long)(sizeof(shapes) / sizeof(*shapes));
 	for (int i = 0; i < THREADS; i++)
