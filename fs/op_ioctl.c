@@ -100,7 +100,7 @@ static int explain_fill(struct fs *fs, struct file *file,
 			struct offlay_ioc_explain *ret_explain)
 {
 	struct offlay_facts src, dst;
-	bool swap = false;
+	bool swap = false, unable = false;
 	int err;
 
 	err = offlay_facts_gather(file->fd, OFFLAY_SOURCE, fs->opt.deny, &src);
@@ -109,9 +109,12 @@ static int explain_fill(struct fs *fs, struct file *file,
 					  fs->opt.deny, &dst);
 	if (!err && S_ISREG(src.mode))
 		err = facts_find_swap(file->fd, &swap);
+	if (!err)
+		err = facts_find_volume(file->fd, src.fs_type, &unable);
 	if (err)
 		return err;
 	src.swap_file = dst.swap_file = swap;
+	src.volume_unable = dst.volume_unable = unable;
 	facts_explain_pack(&src, &dst, fs->opt.deny, ret_explain);
 	switch (fs->opt.refuse) {
 	case REFUSE_VISIBLE:

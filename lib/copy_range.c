@@ -28,7 +28,7 @@
  * copy_file_range() with a clone, which was tried, or with the kernel's own
  * loop, which is slower than ours.
  */
-static bool has_server(uint32_t type)
+bool copy_range_has_server(uint32_t type)
 {
 	switch (type) {
 	case NFS_SUPER_MAGIC:
@@ -108,8 +108,8 @@ int copy_range(struct copy_job *job)
 	uint64_t chunk = RANGE_CHUNK_FIRST;
 	uint64_t start, before, after;
 
-	if (!has_server(job->src_volume.type) ||
-	    !has_server(job->dst_volume.type))
+	if (!copy_range_has_server(job->src_volume.type) ||
+	    !copy_range_has_server(job->dst_volume.type))
 		return range_declined(job, EOPNOTSUPP, false);
 	if (job->pair.offload_errno)
 		return range_declined(job, job->pair.offload_errno, false);

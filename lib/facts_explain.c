@@ -30,6 +30,7 @@ void facts_explain_pack(const struct offlay_facts *src,
 		.dst_hole_length = dst->hole_length,
 		.extent_offset = src->extent_offset,
 		.extent_length = src->extent_length,
+		.volume = src->volume_unable ? OFFLAY_IOC_VOLUME_UNABLE : 0,
 	};
 }
 
@@ -51,6 +52,7 @@ void facts_explain_unpack(const struct offlay_ioc_explain *explain,
 		.extent_offset = explain->extent_offset,
 		.extent_length = explain->extent_length,
 		.swap_file = explain->swap_file != 0,
+		.volume_unable = explain->volume & OFFLAY_IOC_VOLUME_UNABLE,
 	};
 
 	*ret_src = facts;

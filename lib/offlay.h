@@ -71,7 +71,9 @@ struct offlay_facts {
 	uint32_t compressed;
 	uint64_t hole_offset, hole_length;     /* first offending hole */
 	uint64_t extent_offset, extent_length; /* first compressed extent */
-	bool swap_file; /* not looked for by offlay_facts_gather() */
+	/* Not looked for by offlay_facts_gather(): */
+	bool swap_file;
+	bool volume_unable; /* the filesystem offloads nothing */
 };
 
 /**

@@ -29,6 +29,7 @@
  * @hole_offset, @hole_length: out: first hole of a sparse source
  * @dst_hole_offset, @dst_hole_length: out: the same of a sparse destination
  * @extent_offset, @extent_length: out: first compressed extent
+ * @volume: out: OFFLAY_IOC_VOLUME_UNABLE where the backing offloads nothing
  */
 struct offlay_ioc_explain {
 	__u32 version;
@@ -54,9 +55,11 @@ struct offlay_ioc_explain {
 	__u64 dst_hole_length;
 	__u64 extent_offset;
 	__u64 extent_length;
-	__u64 reserved[5];
+	__u64 volume;
+	__u64 reserved[4];
 };
 
+#define OFFLAY_IOC_VOLUME_UNABLE  (1u << 0)
 #define OFFLAY_IOC_REFUSE_VISIBLE 0
 #define OFFLAY_IOC_REFUSE_KERNEL  1
 #define OFFLAY_IOC_REFUSE_COPY	  2

@@ -210,6 +210,8 @@ bool copy_is_decline(int err);
  */
 int copy_clone(struct copy_job *job);
 int copy_range(struct copy_job *job);
+/* Does a filesystem of this type (f_type) pass copies on to somebody else? */
+bool copy_range_has_server(uint32_t type);
 int copy_data(struct copy_job *job);
 
 /* ----------------------------------------------------------- copy_clone.c */
@@ -277,6 +279,12 @@ bool facts_stamp_is_settled(const struct facts_stamp *stamp,
  * leaves it out; the backing says ETXTBSY in time.
  */
 int facts_find_swap(int fd, bool *ret_is_swap);
+
+/*
+ * Is the file on a volume that cannot offload, with neither shared extents nor
+ * a server that copies?  False where that cannot be seen.
+ */
+int facts_find_volume(int fd, uint32_t fs_type, bool *ret_is_unable);
 
 /*
  * offlay_facts_gather(); but with @ret_doubt nothing is written out to find out

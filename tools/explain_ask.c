@@ -75,7 +75,8 @@ static void judge(struct explain_answer *answer, unsigned int deny)
 
 static int ask_library(int fd, unsigned int deny, struct explain_answer *answer)
 {
-	bool is_swap = false;
+	bool is_swap = false, is_unable = false;
+	uint32_t fs_type;
 	int err = 0;
 
 	for (int side = OFFLAY_SOURCE; !err && side <= OFFLAY_DESTINATION;
@@ -83,10 +84,15 @@ static int ask_library(int fd, unsigned int deny, struct explain_answer *answer)
 		err = offlay_facts_gather(fd, side, deny, &answer->facts[side]);
 	if (!err)
 		err = facts_find_swap(fd, &is_swap);
+	fs_type = answer->facts[OFFLAY_SOURCE].fs_type;
+	if (!err)
+		err = facts_find_volume(fd, fs_type, &is_unable);
 	if (err)
 		return err;
-	answer->facts[OFFLAY_SOURCE].swap_file = is_swap;
-	answer->facts[OFFLAY_DESTINATION].swap_file = is_swap;
+	for (int side = OFFLAY_SOURCE; side <= OFFLAY_DESTINATION; side++) {
+		answer->facts[side].swap_file = is_swap;
+		answer->facts[side].volume_unable = is_unable;
+	}
 	judge(answer, deny);
 	return 0;
 }
@@ -128,6 +134,11 @@ int explain_ask(const char *name, unsigned int deny,
 
 bool explain_is_eligible(const struct explain_answer *answer)
 {
+	/* With offload=clone nothing else will do. */
+	if (answer->facts[OFFLAY_SOURCE].volume_unable && answer->has_mount &&
+	    !strcmp(answer->mount.offload,
+		    offload_name(OFFLAY_IOC_OFFLOAD_CLONE)))
+		return false;
 	return !answer->reasons[OFFLAY_SOURCE] &&
 	       !answer->reasons[OFFLAY_DESTINATION];
 }

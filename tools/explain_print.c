@@ -43,6 +43,20 @@ static void print_side(const struct explain_answer *answer,
 	putchar(')');
 }
 
+/* Whatever the file is like: here nothing is offloaded. */
+static void print_volume(void)
+{
+	const char *separator = "; the volume offloads nothing, ";
+
+	for (int side = OFFLAY_SOURCE; side <= OFFLAY_DESTINATION; side++) {
+		const struct offlay_status *status = offlay_status_volume(side);
+
+		printf("%s%" PRIu32 " %s", separator, status->win32,
+		       status->win32_name);
+		separator = " and ";
+	}
+}
+
 void explain_print_line(const char *name, const struct explain_answer *answer)
 {
 	char *quoted = text_quote(name);
@@ -57,6 +71,8 @@ void explain_print_line(const char *name, const struct explain_answer *answer)
 		fputs("; ", stdout);
 		print_side(answer, OFFLAY_DESTINATION);
 	}
+	if (answer->facts[OFFLAY_SOURCE].volume_unable)
+		print_volume();
 	if (answer->has_mount)
 		printf(" [deny=%s refuse=%s offload=%s]",
 		       explain_deny(answer->mount.deny, deny),
@@ -102,6 +118,31 @@ static void json_numbers(const struct offlay_facts *facts)
 		       facts->dos_attributes);
 }
 
+static void json_status(const struct offlay_status *status)
+{
+	printf("\"errno\": \"%s\", \"win32\": %" PRIu32
+	       ", \"win32_name\": \"%s\", \"ntstatus\": %" PRIu32
+	       ", \"ntstatus_name\": \"%s\"",
+	       status->err_name, status->win32, status->win32_name,
+	       status->ntstatus, status->ntstatus_name);
+}
+
+static void json_volume(const struct explain_answer *answer)
+{
+	bool unable = answer->facts[OFFLAY_SOURCE].volume_unable;
+	const struct offlay_status *status;
+
+	printf(",\n    \"volume\": { \"able\": %s", unable ? "false" : "true");
+	for (int side = OFFLAY_SOURCE; unable && side <= OFFLAY_DESTINATION;
+	     side++) {
+		status = offlay_status_volume(side);
+		printf(", \"%s\": { ", side_names[side]);
+		json_status(status);
+		fputs(" }", stdout);
+	}
+	fputs(" }", stdout);
+}
+
 static void json_side(const struct explain_answer *answer,
 		      enum offlay_side side)
 {
@@ -110,12 +151,10 @@ static void json_side(const struct explain_answer *answer,
 
 	printf(",\n    \"%s\": {\n      \"eligible\": %s", side_names[side],
 	       refused ? "false" : "true");
-	if (refused)
-		printf(", \"errno\": \"%s\", \"win32\": %" PRIu32
-		       ", \"win32_name\": \"%s\", \"ntstatus\": %" PRIu32
-		       ", \"ntstatus_name\": \"%s\"",
-		       status->err_name, status->win32, status->win32_name,
-		       status->ntstatus, status->ntstatus_name);
+	if (refused) {
+		fputs(", ", stdout);
+		json_status(status);
+	}
 	fputs(",\n      ", stdout);
 	json_reasons(answer, side);
 	json_numbers(&answer->facts[side]);
@@ -144,6 +183,7 @@ void explain_print_json(const char *name, const struct explain_answer *answer,
 		       answer->mount.refuse, answer->mount.offload);
 	else
 		fputs(",\n    \"mount\": null", stdout);
+	json_volume(answer);
 	json_side(answer, OFFLAY_SOURCE);
 	json_side(answer, OFFLAY_DESTINATION);
 	fputs("\n  }", stdout);

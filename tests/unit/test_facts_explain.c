@@ -22,6 +22,7 @@ static const struct offlay_facts src = {
 	.extent_offset = 65536,
 	.extent_length = 131072,
 	.swap_file = true,
+	.volume_unable = true,
 };
 
 /* The facts as they come out say the same, word for word. */
@@ -70,6 +71,7 @@ Test(facts_explain, both_sides_come_through)
 	check_words(&src, &out_src, explain.src_reasons);
 	check_words(&dst, &out_dst, explain.dst_reasons);
 	cr_expect_eq(out_src.size, src.size);
+	cr_expect(out_src.volume_unable && out_dst.volume_unable);
 }
 
 Test(facts_explain, a_trailing_hole_is_the_sources_alone)

@@ -33,7 +33,8 @@ FIELD(dst_hole_offset, 88);
 FIELD(dst_hole_length, 96);
 FIELD(extent_offset, 104);
 FIELD(extent_length, 112);
-FIELD(reserved, 120);
+FIELD(volume, 120);
+FIELD(reserved, 128);
 
 /* As numbers: a program built yesterday has them inside. */
 Test(uapi, explain_keeps_its_number_and_values)
