@@ -129,6 +129,15 @@ void verdict_leave_trail(const struct verdict_range *range, uint64_t copied)
 	pthread_mutex_unlock(&io->lock);
 }
 
+/* Since it was opened for writing. */
+static bool is_immutable(struct file *file)
+{
+	struct statx stx;
+
+	return statx(file->fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx) == 0 &&
+	       (stx.stx_attributes & STATX_ATTR_IMMUTABLE);
+}
+
 int verdict_reach_pair(const struct verdict_range *range, uint32_t *ret_src,
 		       uint32_t *ret_dst)
 {
@@ -136,7 +145,7 @@ int verdict_reach_pair(const struct verdict_range *range, uint32_t *ret_src,
 	int err;
 
 	if (!range->dst->fs->opt.deny)
-		return 0;
+		return is_immutable(range->dst) ? -EPERM : 0;
 	err = verdict_reach(range->src, OFFLAY_SOURCE, &reasons);
 	if (err)
 		return err;
