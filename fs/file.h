@@ -41,14 +41,15 @@ struct verdict_kept {
 
 /* What is known of an inode that was opened at least once. */
 struct inode_io {
-	pthread_mutex_t lock; /* guards all but @local, @filled */
+	pthread_mutex_t lock; /* guards all but @local, @reflinks, @filled */
 	enum io_mode mode;
 	int backing_id; /* valid while mode is IO_PASSTHROUGH */
 	unsigned int opens;
 	unsigned int writers;	   /* opens that may write behind our back */
 	uint64_t changes;	   /* counted by file_changed() */
 	struct verdict_kept *kept; /* one a side (enum offlay_side), or NULL */
-	bool local; /* the backing has no errors to say at close(2) */
+	bool local;    /* the backing has no errors to say at close(2) */
+	bool reflinks; /* the backing has leases and shares extents */
 	_Atomic uint64_t filled; /* file_now() when pages.c was needed last */
 };
 
@@ -76,6 +77,8 @@ struct file_io {
 	pthread_mutex_t lock;	 /* guards @trail */
 	struct copy_trail trail; /* of the copy into this handle */
 	struct page_drop drop;
+	struct watch_source *source; /* watch.c: may be copied from, or NULL */
+	struct watch_stream *stream; /* may be copied into, or NULL */
 };
 
 /*
@@ -126,6 +129,13 @@ uint64_t file_now(void);
 
 /* The backing opened with O_DIRECT, made on demand; or a negative errno. */
 int file_direct_fd(struct file *file);
+
+/* Writes as the caller of @req would have; fewer bytes, or a negative errno. */
+ssize_t file_write(fuse_req_t req, struct file *file, int fd,
+		   const struct fuse_file_info *fi, const void *buf,
+		   size_t size, off_t off);
+/* Does the caller's write drop suid and sgid? */
+bool file_write_drops(fuse_req_t req, const struct fuse_file_info *fi);
 
 /* pages.c */
 

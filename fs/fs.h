@@ -42,6 +42,7 @@ struct options {
 	enum cache_mode cache;
 	struct odx_limits tokens;
 	struct fault_set *rules; /* until the mount has taken them, or NULL */
+	uint64_t accel_min;	 /* bytes that a source must have */
 	unsigned int max_threads;
 	int log_level; /* LOG_* of syslog(3) */
 	bool foreground;
@@ -77,6 +78,7 @@ struct fs {
 	atomic_uint events_wanted; /* EVENTS_*, by those who listen */
 	struct rules *rules;	   /* rules.c: fault rules */
 	atomic_uint ruled_ops;	   /* bits 1 << enum fault_op, of the rules */
+	struct watch_state *watch; /* watch.c: copies by hand */
 	double timeout; /* seconds that the kernel may cache names and attributes */
 	bool privileged; /* acts for many users: switches ids for each of them */
 	bool stacked;	 /* SOURCE is itself on top of another filesystem */
@@ -261,6 +263,8 @@ void handle_drop(struct file *file);
 /* A reference for one request; NULL for a forged or closed handle. */
 struct file *handle_get(struct fs *fs, uint64_t fh);
 void handle_put(struct file *file);
+/* One more of a file that may be losing its last; false if it has. */
+bool handle_take(struct file *file);
 /* The kernel's release: no new references; freed with the last one. */
 void handle_close(struct fs *fs, uint64_t fh);
 /* Called by handle.c when the last reference goes; each takes NULL. */
@@ -397,6 +401,11 @@ void copy_state_free(struct copy_state *copy); /* takes NULL */
  * means for a refusal that is armed for it.
  */
 void refusal_see(fuse_req_t req);
+
+/* watch.c: programs that copy by read and write */
+
+int watch_state_new(struct watch_state **ret_watch);
+void watch_state_free(struct watch_state *watch); /* takes NULL */
 
 /* op_odx.c: offloaded data transfer; the ioctls that op_ioctl.c passes on */
 

@@ -146,6 +146,16 @@ struct file *handle_get(struct fs *fs, uint64_t fh)
 	return file;
 }
 
+bool handle_take(struct file *file)
+{
+	unsigned int refs = atomic_load(&file->refs);
+
+	while (refs)
+		if (atomic_compare_exchange_weak(&file->refs, &refs, refs + 1))
+			return true;
+	return false;
+}
+
 void handle_put(struct file *file)
 {
 	if (atomic_fetch_sub(&file->refs, 1) != 1)

@@ -202,6 +202,8 @@ static int prepare(struct fs *fs)
 		if (!err)
 			fs->opt.rules = NULL;
 	}
+	if (!err)
+		err = watch_state_new(&fs->watch);
 	close(root_fd);
 	if (err)
 		log_msg(LOG_ERR, "source %s: %s", fs->opt.source,
@@ -296,6 +298,7 @@ static void finish(struct fs *fs)
 		fuse_session_destroy(fs->se);
 	rules_free(fs->rules);
 	stats_free(fs->stats);
+	watch_state_free(fs->watch);
 	options_done(&fs->opt);
 }
 

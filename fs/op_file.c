@@ -9,19 +9,24 @@
 
 #include "file.h"
 #include "refusal.h"
+#include "watch.h"
 
 #ifndef F2FS_SUPER_MAGIC
 #define F2FS_SUPER_MAGIC 0xF2F52010
 #endif
 
-/* Where close(2) never has an error to tell. */
-static bool is_local(int fd)
+/* The backing's type; 0 if unknown. */
+static uint32_t type_of(int fd)
 {
 	struct statfs fs;
 
-	if (fstatfs(fd, &fs) < 0)
-		return false;
-	switch ((uint32_t)fs.f_type) {
+	return fstatfs(fd, &fs) < 0 ? 0 : (uint32_t)fs.f_type;
+}
+
+/* Where close(2) never has an error to tell. */
+static bool is_local(uint32_t type)
+{
+	switch (type) {
 	case BTRFS_SUPER_MAGIC:
 	case EXT4_SUPER_MAGIC:
 	case XFS_SUPER_MAGIC:
@@ -34,10 +39,20 @@ static bool is_local(int fd)
 	}
 }
 
+/*
+ * Where extents are shared, and a lease keeps every writer out.  It does not
+ * where others reach the same data by another way: on layers, or on clusters.
+ */
+static bool has_reflinks(uint32_t type)
+{
+	return type == BTRFS_SUPER_MAGIC || type == XFS_SUPER_MAGIC;
+}
+
 /* The inode's state, made with its first open. */
 static struct inode_io *io_of(struct inode *inode, int fd)
 {
 	struct inode_io *io = inode_io(inode), *kept;
+	uint32_t type;
 
 	if (io)
 		return io;
@@ -45,7 +60,9 @@ static struct inode_io *io_of(struct inode *inode, int fd)
 	if (!io)
 		return NULL;
 	pthread_mutex_init(&io->lock, NULL);
-	io->local = is_local(fd);
+	type = type_of(fd);
+	io->local = is_local(type);
+	io->reflinks = has_reflinks(type);
 	kept = inode_io_set(inode, io);
 	if (kept != io)
 		inode_io_free(io);
@@ -114,6 +131,7 @@ void file_io_free(struct file *file)
 
 	if (!io)
 		return;
+	watch_close(file);
 	copy_reads_end(file->fs, io->opener, io->ineligible);
 	io_leave(file->fs, io->inode, open_is_writable(file->flags));
 	fd = atomic_load(&io->direct_fd);
@@ -190,6 +208,8 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 		open.ineligible = is_doubtful(file);
 		open.copy_coming = could_be_copied_into(file, fresh, tid);
 	}
+	if (watch_open(file, fresh, tid))
+		open.copy_coming = true;
 	if (!open_is_writable(file->flags)) {
 		io->opener = tid;
 		io->ineligible = open.ineligible;

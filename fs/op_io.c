@@ -10,6 +10,7 @@
 
 #include "file.h"
 #include "refusal.h"
+#include "watch.h"
 
 #define ALIGNMENT 4096
 
@@ -260,14 +261,19 @@ static int write_data(struct fuse_bufvec *in, bool direct, const void **ret_buf)
 	return 0;
 }
 
-static ssize_t write_as_caller(fuse_req_t req, struct file *file, int fd,
-			       const struct fuse_file_info *fi, const void *buf,
-			       size_t size, off_t off)
+/* Pages of a mapping come from nobody, and drop nothing. */
+bool file_write_drops(fuse_req_t req, const struct fuse_file_info *fi)
 {
-	/* Pages of a mapping come from nobody, and drop nothing. */
-	bool drops = !fi->writepage &&
-		     (fi->kill_suidgid || creds_caller_drops_suid(req));
-	enum creds_writer writer = creds_enter_writer(req, fd, drops);
+	return !fi->writepage &&
+	       (fi->kill_suidgid || creds_caller_drops_suid(req));
+}
+
+ssize_t file_write(fuse_req_t req, struct file *file, int fd,
+		   const struct fuse_file_info *fi, const void *buf,
+		   size_t size, off_t off)
+{
+	enum creds_writer writer =
+		creds_enter_writer(req, fd, file_write_drops(req, fi));
 	ssize_t n;
 
 	n = write_all(fd, write_flags(file, fi), buf, size, off);
@@ -279,6 +285,7 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 		  off_t off, struct fuse_file_info *fi)
 {
 	FILE_AUTO(file);
+	FILE_AUTO(src);
 	bool direct = (fi->flags & O_DIRECT) && !fi->writepage;
 	size_t size = fuse_buf_size(in);
 	const void *buf = NULL;
@@ -311,7 +318,18 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 		reply_err(req, fd);
 		return;
 	}
-	n = write_as_caller(req, file, fd, fi, buf, size, off);
+	if (file->io->stream && !fi->writepage && !direct)
+		n = watch_write(&(struct watch_write){
+			.req = req,
+			.dst = file,
+			.fi = fi,
+			.data = buf,
+			.size = size,
+			.offset = (uint64_t)off,
+			.ret_src = &src,
+		});
+	else
+		n = file_write(req, file, fd, fi, buf, size, off);
 	reply_write(req, n < 0 ? (int)n : 0, n < 0 ? 0 : (size_t)n);
 }
 

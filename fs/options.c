@@ -19,6 +19,7 @@
 #define EXIT_USAGE	2
 #define THREADS_DEFAULT 32
 #define THREADS_MAX	1024
+#define ACCEL_MIN	(128u << 10)
 
 static const char usage[] =
 	"Usage: offlayfs [-f] [-o OPTION[,OPTION...]] SOURCE MOUNTPOINT\n"
@@ -39,6 +40,9 @@ static const char usage[] =
 	"  cache=MODE            names and attributes: auto (1 s), none, always\n"
 	"  [no_]passthrough      the kernel reads and writes files itself\n"
 	"  [no_]io_uring         requests over io_uring (off)\n"
+	"  [no_]accel            programs that copy by read and write share\n"
+	"                        extents, too (off)\n"
+	"  accel_min=SIZE        of files of at least this size (128K)\n"
 	"  tokens=LIST           offloaded data transfer: off, or limits such as\n"
 	"                        count=N:bytes=SIZE:ttl=SECONDS, see\n"
 	"                        offlay-odx(7)\n"
@@ -172,6 +176,13 @@ static void set_rules(struct options *opt, const char *path)
 	opt->rules = set;
 }
 
+static void set_accel_min(struct options *opt, const char *value)
+{
+	if (!odx_limits_parse_size(value, value + strlen(value),
+				   &opt->accel_min))
+		die("accel_min=%s: not a size such as 128K or 1M", value);
+}
+
 static bool set_valued(struct parse *parse, const char *name, const char *value)
 {
 	struct options *opt = parse->opt;
@@ -190,6 +201,8 @@ static bool set_valued(struct parse *parse, const char *name, const char *value)
 		set_tokens(opt, value);
 	} else if (strcmp(name, "rules") == 0) {
 		set_rules(opt, value);
+	} else if (strcmp(name, "accel_min") == 0) {
+		set_accel_min(opt, value);
 	} else if (strcmp(name, "profile") == 0) {
 		parse->transparent = pick(name, value, profile_words);
 	} else if (strcmp(name, "log") == 0) {
@@ -214,8 +227,12 @@ static bool set_switch(struct parse *parse, const char *name)
 		opt->io_uring = true;
 	else if (strcmp(name, "no_io_uring") == 0)
 		opt->io_uring = false;
+	else if (strcmp(name, "accel") == 0)
+		opt->accel = true;
+	else if (strcmp(name, "no_accel") == 0)
+		opt->accel = false;
 	else
-		return strcmp(name, "no_accel") == 0; /* there is none yet */
+		return false;
 	return true;
 }
 
@@ -413,6 +430,7 @@ void options_parse(int argc, char **argv, struct options *ret_options)
 		.deny = OFFLAY_DENY_ALL,
 		.passthrough = WITH_PASSTHROUGH,
 		.max_threads = THREADS_DEFAULT,
+		.accel_min = ACCEL_MIN,
 		.log_level = LOG_NOTICE,
 	};
 	struct parse parse = { .opt = &opt };

@@ -43,6 +43,9 @@ struct odx_limits {
 };
 
 void odx_limits_default(struct odx_limits *ret_limits);
+/* "4096", "64M", "1G" up to @end; false for anything else. */
+bool odx_limits_parse_size(const char *text, const char *end,
+			   uint64_t *ret_value);
 /*
  * Reads "off" or words such as "count=100:ttl=30:read=off"; the limits that
  * are not named stay.  Return: 0, or -EINVAL with *@ret_bad at the bad word.

@@ -54,8 +54,8 @@ int odx_limits_check(const struct odx_limits *limits)
 	return 0;
 }
 
-/* "4096", "64M", "1G"; the rest of the word must be empty. */
-static bool parse_size(const char *text, const char *end, uint64_t *ret_value)
+bool odx_limits_parse_size(const char *text, const char *end,
+			   uint64_t *ret_value)
 {
 	static const char units[] = "KMGT";
 	uint64_t value = 0;
@@ -156,7 +156,7 @@ static bool parse_word(const char *word, const char *end,
 	if (len == 5 && !strncmp(word, "write", len))
 		return parse_switch(value, end, OFFLAY_ODX_WRITE_ON,
 				    &limits->flags);
-	return parse_size(value, end, &number) &&
+	return odx_limits_parse_size(value, end, &number) &&
 	       set_number(limits, word, len, number);
 }
 

@@ -193,7 +193,7 @@ enum offlay_stat {
 	OFFLAY_STAT_ACCEL_MISSES = 57,
 	OFFLAY_STAT_ACCEL_BYTES_SHARED = 58,
 	OFFLAY_STAT_ACCEL_BYTES_WRITTEN = 59,
-	OFFLAY_STAT_ACCEL_WHY = 64, /* 16 of them */
+	OFFLAY_STAT_ACCEL_WHY = 64, /* + enum offlay_accel */
 	/* Requests for what a FUSE filesystem cannot have: by their answer. */
 	OFFLAY_STAT_DEDUPES_SAME = 80,
 	OFFLAY_STAT_DEDUPES_DIFFER = 81,
@@ -202,6 +202,21 @@ enum offlay_stat {
 	OFFLAY_STAT_EVENTS = 88,
 	OFFLAY_STAT_EVENTS_UNWRITTEN = 89, /* lost by -o trace=FILE */
 	OFFLAY_STAT_COUNT = 128		   /* room for more */
+};
+
+/* What became of a write into a file that may be a copy by read and write. */
+enum offlay_accel {
+	OFFLAY_ACCEL_SHARED = 0,     /* cloned */
+	OFFLAY_ACCEL_SMALL = 1,	     /* too short, or off the source's blocks */
+	OFFLAY_ACCEL_DIFFERENT = 2,  /* no source with these bytes was found */
+	OFFLAY_ACCEL_BUSY = 3,	     /* somebody may write to the source */
+	OFFLAY_ACCEL_COLD = 4,	     /* the source is not in the page cache */
+	OFFLAY_ACCEL_BROKEN = 5,     /* the lease was asked back meanwhile */
+	OFFLAY_ACCEL_INELIGIBLE = 6, /* by the mount's policy */
+	OFFLAY_ACCEL_HOLE = 7,	     /* the source has no data of its own */
+	OFFLAY_ACCEL_OVERWRITE = 8,  /* the destination has data there */
+	OFFLAY_ACCEL_REFUSED = 9,    /* the backing would not clone */
+	OFFLAY_ACCEL_COUNT = 10
 };
 
 /* What is now. */

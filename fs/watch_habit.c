@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+/* Which programs are worth watching; no system calls. */
+#include <pthread.h>
+
+#include "watch.h"
+
+/*
+ * Watching costs a program that writes in small pieces, or that does not copy
+ * at all, a request for each write.  So after a file that came to nothing the
+ * next files of a program of that name are not watched: 4, then 16, 64, 256.
+ */
+#define SKIP_FACTOR 4
+#define SKIP_MAX    256
+
+void watch_habits_init(struct watch_habits *habits)
+{
+	*habits = (struct watch_habits){ .slots = { { 0 } } };
+	pthread_mutex_init(&habits->lock, NULL);
+}
+
+void watch_habits_done(struct watch_habits *habits)
+{
+	pthread_mutex_destroy(&habits->lock);
+}
+
+static struct watch_habit *slot_of(struct watch_habits *habits, uint64_t key)
+{
+	return &habits->slots[key % WATCH_HABITS];
+}
+
+bool watch_habit_allows(struct watch_habits *habits, uint64_t key)
+{
+	struct watch_habit *habit = slot_of(habits, key);
+	bool allows = true;
+
+	pthread_mutex_lock(&habits->lock);
+	if (habit->key == key && habit->skip) {
+		habit->skip--;
+		allows = false;
+	}
+	pthread_mutex_unlock(&habits->lock);
+	return allows;
+}
+
+void watch_habit_learn(struct watch_habits *habits, uint64_t key, bool copies)
+{
+	struct watch_habit *habit = slot_of(habits, key);
+
+	pthread_mutex_lock(&habits->lock);
+	if (habit->key != key)
+		*habit = (struct watch_habit){ .key = key };
+	if (copies)
+		habit->next = 1;
+	else if (habit->next < SKIP_MAX)
+		habit->next = (habit->next ? habit->next : 1) * SKIP_FACTOR;
+	habit->skip = copies ? 0 : habit->next;
+	pthread_mutex_unlock(&habits->lock);
+}

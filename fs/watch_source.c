@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+/* Who has which files open that a copy may be reading from. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "watch.h"
+
+/* How far up a writer's ancestors are asked for. */
+#define GENERATIONS 3
+
+void watch_sources_init(struct watch_sources *sources)
+{
+	*sources = (struct watch_sources){ .last_id = 0 };
+	pthread_mutex_init(&sources->lock, NULL);
+}
+
+void watch_sources_done(struct watch_sources *sources)
+{
+	pthread_mutex_destroy(&sources->lock);
+}
+
+static struct watch_source **bucket_of(struct watch_sources *sources,
+				       pid_t pgid)
+{
+	return &sources->buckets[(unsigned int)pgid % WATCH_BUCKETS];
+}
+
+struct watch_source *watch_source_add(struct watch_sources *sources,
+				      struct file *file, pid_t tid, pid_t pgid)
+{
+	struct watch_source *source, **bucket = bucket_of(sources, pgid);
+
+	source = calloc(1, sizeof(*source));
+	if (!source)
+		return NULL;
+	source->file = file;
+	source->tid = tid;
+	source->pgid = pgid;
+	pthread_mutex_lock(&sources->lock);
+	source->id = ++sources->last_id;
+	source->next = *bucket;
+	if (*bucket)
+		(*bucket)->prev = source;
+	*bucket = source;
+	pthread_mutex_unlock(&sources->lock);
+	return source;
+}
+
+void watch_source_remove(struct watch_sources *sources,
+			 struct watch_source *source)
+{
+	if (!source)
+		return;
+	pthread_mutex_lock(&sources->lock);
+	if (source->prev)
+		source->prev->next = source->next;
+	else
+		*bucket_of(sources, source->pgid) = source->next;
+	if (source->next)
+		source->next->prev = source->prev;
+	pthread_mutex_unlock(&sources->lock);
+	match_index_free(source->index);
+	free(source);
+}
+
+static bool is_in_process_of(struct fs *fs, pid_t tid, pid_t other)
+{
+	char path[48];
+
+	if (tid == other)
+		return true;
+	snprintf(path, sizeof(path), "%d/task/%d", other, tid);
+	return faccessat(copy_proc_fd(fs), path, F_OK, 0) == 0;
+}
+
+/* The parent of process (or thread) @pid; 0 if unknown. */
+static pid_t parent_of(struct fs *fs, pid_t pid)
+{
+	char path[32], text[512], *end;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%d/stat", pid);
+	fd = openat(copy_proc_fd(fs), path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n < 0 ? 0 : n] = '\0';
+	/* "PID (NAME) STATE PPID", and a name may hold anything. */
+	end = strrchr(text, ')');
+	return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
+}
+
+/* Is @writer of the process that thread @reader is of, or below it? */
+static bool is_related(struct fs *fs, pid_t writer, pid_t reader)
+{
+	for (int i = 0; i <= GENERATIONS && writer > 1; i++) {
+		if (is_in_process_of(fs, writer, reader))
+			return true;
+		writer = parent_of(fs, writer);
+	}
+	return false;
+}
+
+static unsigned int list_group(struct watch_sources *sources, pid_t pgid,
+			       bool take, struct watch_candidate *ret_list)
+{
+	struct watch_source *source;
+	unsigned int count = 0;
+
+	pthread_mutex_lock(&sources->lock);
+	for (source = *bucket_of(sources, pgid);
+	     source && count < WATCH_CANDIDATES; source = source->next) {
+		if (source->pgid != pgid)
+			continue;
+		if (take && !handle_take(source->file))
+			continue;
+		ret_list[count++] = (struct watch_candidate){
+			take ? source->file : NULL,
+			source->id,
+			source->tid,
+		};
+	}
+	pthread_mutex_unlock(&sources->lock);
+	return count;
+}
+
+unsigned int watch_source_list(struct fs *fs, pid_t tid, pid_t pgid, bool take,
+			       struct watch_candidate *ret_candidates)
+{
+	struct watch_candidate list[WATCH_CANDIDATES];
+	unsigned int count, kept = 0;
+
+	count = list_group(watch_sources(fs), pgid, take, list);
+	for (unsigned int i = 0; i < count; i++) {
+		if (is_related(fs, tid, list[i].tid))
+			ret_candidates[kept++] = list[i];
+		else if (take)
+			handle_put(list[i].file);
+	}
+	return kept;
+}
+
+static struct watch_source *find(struct watch_sources *sources, pid_t pgid,
+				 uint64_t id)
+{
+	struct watch_source *source = *bucket_of(sources, pgid);
+
+	while (source && source->id != id)
+		source = source->next;
+	return source;
+}
+
+/* Without the lock: it reads. */
+static struct match_index *make_index(int fd, uint32_t block)
+{
+	struct match_index *index = NULL;
+	void *head = malloc(MATCH_HEAD);
+	ssize_t n;
+
+	if (!head)
+		return NULL;
+	n = pread(fd, head, MATCH_HEAD, 0);
+	if (n > 0 && match_index_new(head, (size_t)n, block, &index))
+		index = NULL;
+	free(head);
+	return index;
+}
+
+static bool is_indexed(struct watch_sources *sources, pid_t pgid, uint64_t id)
+{
+	struct watch_source *source;
+	bool indexed;
+
+	pthread_mutex_lock(&sources->lock);
+	source = find(sources, pgid, id);
+	indexed = !source || source->index;
+	pthread_mutex_unlock(&sources->lock);
+	return indexed;
+}
+
+bool watch_source_find(struct watch_sources *sources,
+		       const struct watch_candidate *candidate, pid_t pgid,
+		       int fd, uint32_t block, const void *data, size_t size,
+		       uint64_t offset, int64_t *ret_shift)
+{
+	struct match_index *index = NULL;
+	struct watch_source *source;
+	bool found;
+
+	if (!is_indexed(sources, pgid, candidate->id))
+		index = make_index(fd, block);
+	pthread_mutex_lock(&sources->lock);
+	source = find(sources, pgid, candidate->id);
+	if (source && !source->index) {
+		source->index = index;
+		index = NULL;
+	}
+	found = source && source->index &&
+		match_index_find(source->index, data, size, offset, ret_shift);
+	pthread_mutex_unlock(&sources->lock);
+	match_index_free(index);
+	return found;
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+/* Tests of fs/watch_habit.c: whose files are watched, and whose are not. */
+#include <criterion/criterion.h>
+
+#include "watch.h"
+
+static unsigned int skipped(struct watch_habits *habits, uint64_t key)
+{
+	unsigned int count = 0;
+
+	while (!watch_habit_allows(habits, key))
+		count++;
+	return count;
+}
+
+Test(watch_habit, lets_a_program_alone_for_longer_and_longer)
+{
+	static const unsigned int skips[] = { 4, 16, 64, 256, 256 };
+	struct watch_habits habits;
+
+	watch_habits_init(&habits);
+	for (size_t i = 0; i < sizeof(skips) / sizeof(*skips); i++) {
+		cr_assert(watch_habit_allows(&habits, 7));
+		watch_habit_learn(&habits, 7, false);
+		cr_assert_eq(skipped(&habits, 7), skips[i]);
+	}
+	watch_habits_done(&habits);
+}
+
+Test(watch_habit, forgives_one_that_copies)
+{
+	struct watch_habits habits;
+
+	watch_habits_init(&habits);
+	for (int i = 0; i < 3; i++)
+		watch_habit_learn(&habits, 7, false);
+	watch_habit_learn(&habits, 7, true);
+	cr_assert_eq(skipped(&habits, 7), 0);
+	watch_habit_learn(&habits, 7, false);
+	cr_assert_eq(skipped(&habits, 7), 4);
+	watch_habits_done(&habits);
+}
+
+Test(watch_habit, tells_programs_apart)
+{
+	struct watch_habits habits;
+
+	watch_habits_init(&habits);
+	watch_habit_learn(&habits, 7, false);
+	cr_assert(watch_habit_allows(&habits, 8));
+	cr_assert(watch_habit_allows(&habits, 7 + WATCH_HABITS));
+	/* The same slot: the new one is known, the old one forgotten. */
+	watch_habit_learn(&habits, 7 + WATCH_HABITS, false);
+	cr_assert(watch_habit_allows(&habits, 7));
+	cr_assert(!watch_habit_allows(&habits, 7 + WATCH_HABITS));
+	watch_habits_done(&habits);
+}
