@@ -15,12 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "doctor.h"
 
 #define MOUNT_MS  5000 /* for the daemon to mount */
 #define ANSWER_MS 1000 /* for the kernel's first request */
 #define READ_MS	  700  /* for a read that needs no daemon */
-#define END_MS	  2000 /* for the daemon to unmount */
 #define TICK_MS	  10
 #define CHILD_MS  10000 /* for all of it */
 
@@ -102,36 +102,6 @@ static int ask_kernel(const char *point, struct doctor_mounts *mounts)
 	return 0;
 }
 
-static pid_t start_daemon(const char *daemon, const char *source,
-			  const char *point, int stderr_fd)
-{
-	pid_t pid = fork();
-
-	if (pid)
-		return pid;
-	/* It unmounts then, which SIGKILL would not let it. */
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	dup2(stderr_fd, STDERR_FILENO);
-	execl(daemon, daemon, "-f", "-o", "profile=transparent", source, point,
-	      (char *)NULL);
-	_exit(127);
-}
-
-static int wait_mounted(pid_t pid, const char *point, dev_t before)
-{
-	struct stat st;
-	int status, waited;
-
-	for (waited = 0; waited < MOUNT_MS; waited += TICK_MS) {
-		if (waitpid(pid, &status, WNOHANG) == pid)
-			return -ECHILD;
-		if (!stat(point, &st) && st.st_dev != before)
-			return 0;
-		sleep_tick();
-	}
-	return -ETIME;
-}
-
 /* Reads in a process of its own, since the read may never come back. */
 static bool does_read(int fd)
 {
@@ -172,45 +142,6 @@ static bool try_passthrough(pid_t daemon_pid, const char *point)
 	return is_read;
 }
 
-static bool has_ended(pid_t pid, int limit_ms)
-{
-	int waited;
-
-	for (waited = 0; waited < limit_ms; waited += TICK_MS) {
-		if (waitpid(pid, NULL, WNOHANG) == pid)
-			return true;
-		sleep_tick();
-	}
-	return false;
-}
-
-/* The mount of a user is undone by a helper that is set-user-ID root. */
-static void unmount(const char *point)
-{
-	pid_t pid;
-
-	if (!umount2(point, MNT_DETACH) || errno != EPERM)
-		return;
-	pid = fork();
-	if (pid == 0) {
-		execlp("fusermount3", "fusermount3", "-uzq", point,
-		       (char *)NULL);
-		_exit(127);
-	}
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
-}
-
-static void stop_daemon(pid_t pid, const char *point)
-{
-	kill(pid, SIGTERM);
-	if (has_ended(pid, END_MS))
-		return;
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	unmount(point);
-}
-
 static int try_daemon(const char *daemon, const char *source, const char *point,
 		      struct doctor_mounts *mounts)
 {
@@ -223,12 +154,15 @@ static int try_daemon(const char *daemon, const char *source, const char *point,
 		return -ENOENT;
 	if (stat(point, &before) || pipe2(fds, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
-	pid = start_daemon(daemon, source, point, fds[1]);
-	err = pid < 0 ? -errno : wait_mounted(pid, point, before.st_dev);
+	pid = daemon_start(daemon, "profile=transparent", source, point,
+			   fds[1]);
+	err = pid < 0 ? (int)pid
+		      : daemon_wait_mounted(pid, point, before.st_dev,
+					    MOUNT_MS);
 	if (!err)
 		mounts->has_passthrough = try_passthrough(pid, point);
 	if (pid > 0 && err != -ECHILD)
-		stop_daemon(pid, point);
+		daemon_stop(pid, point);
 	size = read(fds[0], mounts->daemon_said,
 		    sizeof(mounts->daemon_said) - 1);
 	mounts->daemon_said[size > 0 ? size : 0] = '\0';

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "doctor.h"
 
 void doctor_kernel(struct doctor *doctor)
@@ -26,50 +27,6 @@ void doctor_kernel(struct doctor *doctor)
 	else
 		doctor_find(doctor, "kernel", DOCTOR_YES, NULL, "%s %s",
 			    name.sysname, name.release);
-}
-
-static bool is_program(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
-}
-
-static bool find_in_path(const char *name, char *ret_path, size_t size)
-{
-	const char *list = getenv("PATH");
-
-	while (list && *list) {
-		size_t length = strcspn(list, ":");
-
-		if (length &&
-		    snprintf(ret_path, size, "%.*s/%s", (int)length, list,
-			     name) < (int)size &&
-		    is_program(ret_path))
-			return true;
-		list += length + (list[length] == ':');
-	}
-	return false;
-}
-
-/* Beside this program, where it was built, or where programs are. */
-static bool find_daemon(char *ret_path, size_t size)
-{
-	static const char *const places[] = { "offlayfs", "../fs/offlayfs",
-					      "../sbin/offlayfs" };
-	char self[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	size_t i;
-
-	for (i = 0; length > 0 && i < sizeof(places) / sizeof(places[0]); i++) {
-		self[length] = '\0';
-		*(strrchr(self, '/') + 1) = '\0';
-		if (snprintf(ret_path, size, "%s%s", self, places[i]) <
-			    (int)size &&
-		    is_program(ret_path))
-			return true;
-	}
-	return find_in_path("offlayfs", ret_path, size);
 }
 
 /* The first line that "offlayfs --version" prints. */
@@ -108,7 +65,7 @@ void doctor_daemon(struct doctor *doctor)
 	char version[DOCTOR_TEXT];
 	int err;
 
-	if (!find_daemon(doctor->daemon, sizeof(doctor->daemon))) {
+	if (!daemon_find(doctor->daemon, sizeof(doctor->daemon))) {
 		doctor->daemon[0] = '\0';
 		doctor_find(doctor, "daemon", DOCTOR_NO,
 			    "install offlayfs, or put it into $PATH",
@@ -142,7 +99,8 @@ void doctor_fusermount(struct doctor *doctor)
 	char path[PATH_MAX];
 	struct stat st;
 
-	if (!find_in_path("fusermount3", path, sizeof(path)) || stat(path, &st))
+	if (!daemon_find_in_path("fusermount3", path, sizeof(path)) ||
+	    stat(path, &st))
 		doctor_find(doctor, "fusermount3", DOCTOR_NO, advice,
 			    "not in $PATH");
 	else if (st.st_uid || !(st.st_mode & S_ISUID))
