@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "map.h"
+#include "offlay.h"
+#include "offlay_uapi.h"
 
 #define BATCH	    256
 #define EXTENTS_MAX (4u << 20)
@@ -68,32 +70,17 @@ void map_extents_done(struct map_extents *extents)
 	extents->count = extents->room = 0;
 }
 
-/* Return: how many extents came, or a negative errno. */
-static int ask_batch(int fd, uint64_t start, struct fiemap *request)
-{
-	memset(request, 0, sizeof(*request));
-	request->fm_start = start;
-	request->fm_length = FIEMAP_MAX_OFFSET - start;
-	/* What is not written yet has no place yet. */
-	request->fm_flags = FIEMAP_FLAG_SYNC;
-	request->fm_extent_count = BATCH;
-	if (ioctl(fd, FS_IOC_FIEMAP, request) < 0)
-		return -errno;
-	return (int)request->fm_mapped_extents;
-}
-
-static int take_batch(const struct fiemap *request, int count,
+static int take_batch(const struct offlay_extent *batch, uint32_t count,
 		      struct map_extents *extents)
 {
-	int err = 0, i;
+	int err = 0;
 
-	for (i = 0; i < count && !err; i++) {
-		const struct fiemap_extent *from = &request->fm_extents[i];
+	for (uint32_t i = 0; i < count && !err; i++) {
 		struct map_extent extent = {
-			.logical = from->fe_logical,
-			.physical = from->fe_physical,
-			.length = from->fe_length,
-			.flags = from->fe_flags & KIND_FLAGS,
+			.logical = batch[i].logical,
+			.physical = batch[i].physical,
+			.length = batch[i].length,
+			.flags = batch[i].flags & KIND_FLAGS,
 		};
 
 		err = map_extents_add(extents, &extent);
@@ -101,29 +88,32 @@ static int take_batch(const struct fiemap *request, int count,
 	return err;
 }
 
+/* Of the filesystem, or of the mount of offlayfs before it. */
 static int read_fiemap(int fd, struct map_extents *extents)
 {
-	struct fiemap *request;
-	uint64_t start = 0;
-	int count, err = 0;
+	/* What is not written yet has no place yet. */
+	struct offlay_map map = { .flags = FIEMAP_FLAG_SYNC, .room = BATCH };
+	const struct offlay_extent *last;
+	struct offlay_extent *batch;
+	uint32_t count;
+	int err;
 
-	request = malloc(sizeof(*request) +
-			 BATCH * sizeof(request->fm_extents[0]));
-	if (!request)
+	batch = calloc(BATCH, sizeof(*batch));
+	if (!batch)
 		return -ENOMEM;
 	do {
-		const struct fiemap_extent *last;
-
-		count = ask_batch(fd, start, request);
-		err = count < 0 ? count : take_batch(request, count, extents);
+		map.length = FIEMAP_MAX_OFFSET - map.start;
+		err = offlay_extents_map(fd, &map, batch, &count);
+		if (!err)
+			err = take_batch(batch, count, extents);
 		if (err || count < BATCH)
 			break;
-		last = &request->fm_extents[count - 1];
-		start = last->fe_logical + last->fe_length;
-		if (last->fe_flags & FIEMAP_EXTENT_LAST)
+		last = &batch[count - 1];
+		map.start = last->logical + last->length;
+		if (last->flags & FIEMAP_EXTENT_LAST)
 			break;
-	} while (start < FIEMAP_MAX_OFFSET);
-	free(request);
+	} while (map.start < FIEMAP_MAX_OFFSET);
+	free(batch);
 	return err;
 }
 

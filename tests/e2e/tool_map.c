@@ -112,6 +112,25 @@ TOOL_ON_EACH_BACKING(tool_map, shows_what_two_files_share)
 		    "0 960");
 }
 
+/* The picture of a file does not depend on which side it is looked at. */
+TOOL_ON_EACH_BACKING(tool_map, shows_the_same_on_a_mount)
+{
+	struct command_result off, on;
+	char path[PATH_MAX];
+	struct mount mount;
+
+	volume_path(path, place->dir, "a");
+	sample_file(path, 1024 * KIB, 1);
+	tool_sh(place->dir,
+		"truncate -s 2M a; fallocate -o 2M -l 1M a; cp a b; sync -f .",
+		NULL);
+	tool_run(place->dir, NULL, "map --json a b", 0, &off);
+	mount_open(place->dir, NULL, &mount);
+	tool_run(mount.point, NULL, "map --json a b", 0, &on);
+	mount_close(&mount);
+	cr_expect_str_eq(on.out, off.out);
+}
+
 Test(tool_map, shows_compressed_data_on_btrfs)
 {
 	struct volume volume;
