@@ -14,6 +14,8 @@ struct command {
 };
 
 static const struct command commands[] = {
+	{ "conform", cmd_conform,
+	  "try a program against all that an offload may answer" },
 	{ "copy", cmd_copy, "copy files and trees, sharing extents" },
 	{ "doctor", cmd_doctor, "say what this machine and directory allow" },
 	{ "explain", cmd_explain,

@@ -19,6 +19,7 @@ enum tool_exit {
  * One file a subcommand.  argv[0] is the subcommand's name.  "--version" as
  * its first argument is answered by offlay.c, "--help" by the subcommand.
  */
+int cmd_conform(int argc, char **argv);
 int cmd_copy(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
