@@ -20,9 +20,10 @@ int clone_check_regular(const struct file *file)
 	return file->io ? 0 : -EINVAL;
 }
 
-/* A range between two files, in the order of the requests. */
+/* A range between two files, and how far the caller may write. */
 struct span {
 	uint64_t src_offset, dst_offset, length;
+	uint64_t size_limit;
 };
 
 /* Pages that the kernel caches: dirty ones come here first, all of them go. */
@@ -84,13 +85,14 @@ static int check_inodes(const struct clone_job *job)
 static int check_limit(const struct clone_job *job, const struct span *span,
 		       bool dedupes)
 {
-	uint64_t limit =
-		clone_size_limit(job->clone->fs, fuse_req_ctx(job->req)->pid);
-	uint64_t length = span->length, src_size, dst_size;
+	uint64_t length = span->length, limit, src_size, dst_size;
 	struct stat src, dst;
 	struct statfs volume;
 	int err;
 
+	limit = copy_min(span->size_limit,
+			 clone_size_limit(job->clone->fs,
+					  fuse_req_ctx(job->req)->pid));
 	if (limit == UINT64_MAX)
 		return 0;
 	if (fstat(job->src->fd, &src) || fstat(job->file->fd, &dst) ||
@@ -159,8 +161,12 @@ static int share(const struct clone_job *job, const struct span *span)
 int clone_run(struct clone_job *job)
 {
 	struct offlay_ioc_clone *arg = &job->arg.clone;
-	const struct span span = { arg->src_offset, arg->dst_offset,
-				   arg->length };
+	const struct span span = {
+		arg->src_offset,
+		arg->dst_offset,
+		arg->length,
+		arg->flags & OFFLAY_SIZE_LIMIT ? arg->size_limit : UINT64_MAX,
+	};
 	const struct verdict_range range = { job->src, job->file,
 					     arg->src_offset, arg->dst_offset };
 	int err;
@@ -235,8 +241,12 @@ static int share_equal(const struct clone_job *job,
 int clone_run_dedupe(struct clone_job *job)
 {
 	struct offlay_ioc_dedupe *arg = &job->arg.dedupe;
-	const struct span span = { arg->src_offset, arg->dst_offset,
-				   arg->length };
+	const struct span span = {
+		arg->src_offset,
+		arg->dst_offset,
+		arg->length,
+		arg->flags & OFFLAY_SIZE_LIMIT ? arg->size_limit : UINT64_MAX,
+	};
 	const struct verdict_range range = { job->src, job->file,
 					     arg->src_offset, arg->dst_offset };
 	int err;

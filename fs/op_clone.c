@@ -85,6 +85,7 @@ static bool if_sync(const struct clone_job *job)
 struct ioctl_kind {
 	size_t size;
 	size_t reserved, reserved_end; /* all zero between */
+	uint32_t flags;		       /* that may be set */
 	bool has_source;
 	int (*run)(struct clone_job *job);
 	/* Does it matter what the kernel has cached? */
@@ -103,6 +104,7 @@ static const struct ioctl_kind kinds[] = {
 	},
 	[_IOC_NR(OFFLAY_IOC_CLONE)] = {
 		KIND(struct offlay_ioc_clone, sizeof(struct offlay_ioc_clone)),
+		.flags = OFFLAY_SIZE_LIMIT,
 		.has_source = true,
 		.run = clone_run,
 		.needs_pages = always,
@@ -110,6 +112,7 @@ static const struct ioctl_kind kinds[] = {
 	[_IOC_NR(OFFLAY_IOC_DEDUPE)] = {
 		KIND(struct offlay_ioc_dedupe,
 		     sizeof(struct offlay_ioc_dedupe)),
+		.flags = OFFLAY_SIZE_LIMIT,
 		.has_source = true,
 		.run = clone_run_dedupe,
 		.needs_pages = always,
@@ -140,7 +143,7 @@ static int check_head(const struct clone_job *job,
 
 	if (job->arg.head.version != OFFLAY_ABI_VERSION)
 		return -EOPNOTSUPP;
-	if (job->arg.head.flags)
+	if (job->arg.head.flags & ~kind->flags)
 		return -EINVAL;
 	for (size_t i = kind->reserved; i < kind->reserved_end; i++)
 		if (bytes[i])

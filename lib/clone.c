@@ -31,8 +31,8 @@ int offlay_clone_range(int src_fd, uint64_t src_offset, int dst_fd,
 	while (err == -EINTR);
 	if (err != -EOPNOTSUPP || !clone_is_fuse(dst_fd))
 		return err;
-	return foreign(
-		clone_on_mount(src_fd, src_offset, dst_fd, dst_offset, length));
+	return foreign(clone_on_mount(src_fd, src_offset, dst_fd, dst_offset,
+				      length, UINT64_MAX));
 }
 
 int offlay_dedupe_range(int src_fd, uint64_t src_offset, int dst_fd,
@@ -57,7 +57,7 @@ int offlay_dedupe_range(int src_fd, uint64_t src_offset, int dst_fd,
 	if (err == -EOPNOTSUPP && clone_is_fuse(src_fd))
 		return foreign(clone_dedupe_on_mount(src_fd, src_offset, dst_fd,
 						     dst_offset, length,
-						     ret_deduped));
+						     UINT64_MAX, ret_deduped));
 	if (err)
 		return err;
 	if (info->status < 0)
@@ -96,15 +96,34 @@ static int map_by_kernel(int fd, const struct offlay_map *map,
 	return err;
 }
 
+static int map_on_mount(int fd, const struct offlay_map *map,
+			struct offlay_extent *ret_extents, uint32_t *ret_count)
+{
+	struct clone_walk walk;
+	uint32_t count = 0;
+	int err;
+
+	clone_walk_init(&walk, fd, map);
+	do {
+		err = clone_walk_next(&walk);
+		if (err)
+			return err;
+		if (!walk.counts)
+			memcpy(ret_extents + count, walk.piece.extents,
+			       walk.piece.mapped * sizeof(*ret_extents));
+		count += walk.piece.mapped;
+	} while (!walk.has_ended);
+	*ret_count = count;
+	return 0;
+}
+
 int offlay_extents_map(int fd, const struct offlay_map *map,
 		       struct offlay_extent *ret_extents, uint32_t *ret_count)
 {
-	uint32_t flags;
 	int err;
 
 	err = map_by_kernel(fd, map, ret_extents, ret_count);
 	if (err != -EOPNOTSUPP || !clone_is_fuse(fd))
 		return err;
-	return foreign(
-		clone_map_on_mount(fd, map, ret_extents, ret_count, &flags));
+	return foreign(map_on_mount(fd, map, ret_extents, ret_count));
 }

@@ -56,8 +56,13 @@ static void tell_size(int fd, uint64_t end)
 	statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE, &stx);
 }
 
+static uint32_t flags_of(uint64_t size_limit)
+{
+	return size_limit == UINT64_MAX ? 0 : OFFLAY_SIZE_LIMIT;
+}
+
 int clone_on_mount(int src_fd, uint64_t src_offset, int dst_fd,
-		   uint64_t dst_offset, uint64_t length)
+		   uint64_t dst_offset, uint64_t length, uint64_t size_limit)
 {
 	struct offlay_ioc_clone arg;
 	int err = -ESTALE;
@@ -65,6 +70,8 @@ int clone_on_mount(int src_fd, uint64_t src_offset, int dst_fd,
 	for (int i = 0; i < NAME_TRIES && err == -ESTALE; i++) {
 		arg = (struct offlay_ioc_clone){
 			.version = OFFLAY_ABI_VERSION,
+			.flags = flags_of(size_limit),
+			.size_limit = size_limit,
 			.src_offset = src_offset,
 			.length = length,
 			.dst_offset = dst_offset,
@@ -107,7 +114,7 @@ static int check_dedupe(int src_fd, int dst_fd)
 
 int clone_dedupe_on_mount(int src_fd, uint64_t src_offset, int dst_fd,
 			  uint64_t dst_offset, uint64_t length,
-			  uint64_t *ret_deduped)
+			  uint64_t size_limit, uint64_t *ret_deduped)
 {
 	struct offlay_ioc_dedupe arg;
 	int err;
@@ -119,6 +126,8 @@ int clone_dedupe_on_mount(int src_fd, uint64_t src_offset, int dst_fd,
 	for (int i = 0; i < NAME_TRIES && err == -ESTALE; i++) {
 		arg = (struct offlay_ioc_dedupe){
 			.version = OFFLAY_ABI_VERSION,
+			.flags = flags_of(size_limit),
+			.size_limit = size_limit,
 			.src_offset = src_offset,
 			.length = length,
 			.dst_offset = dst_offset,
@@ -135,52 +144,56 @@ int clone_dedupe_on_mount(int src_fd, uint64_t src_offset, int dst_fd,
 	return 0;
 }
 
-/* Where the next piece begins; false where there is none. */
-static bool go_on(struct offlay_ioc_extents *arg, uint64_t end)
+void clone_walk_init(struct clone_walk *walk, int fd,
+		     const struct offlay_map *map)
 {
-	const struct offlay_extent *last = &arg->extents[arg->mapped - 1];
+	memset(walk, 0, sizeof(*walk));
+	walk->fd = fd;
+	walk->end = map->start + map->length;
+	if (walk->end < map->start)
+		walk->end = UINT64_MAX;
+	walk->room = map->room;
+	walk->counts = !map->room;
+	walk->piece.start = map->start;
+	walk->piece.length = map->length;
+	walk->piece.map_flags = map->flags;
+}
+
+/* Where the next piece begins; false where there is none. */
+static bool go_on(struct clone_walk *walk)
+{
+	struct offlay_ioc_extents *piece = &walk->piece;
+	const struct offlay_extent *last = &piece->extents[piece->mapped - 1];
 	uint64_t next = last->logical + last->length;
 
-	if (arg->mapped < arg->count || (last->flags & FIEMAP_EXTENT_LAST) ||
-	    next <= arg->start || next >= end)
+	if (piece->mapped < piece->count || !walk->room ||
+	    (last->flags & FIEMAP_EXTENT_LAST) || next <= piece->start ||
+	    next >= walk->end)
 		return false;
-	arg->start = next;
-	arg->length = end - next;
+	piece->start = next;
+	piece->length = walk->end - next;
+	/* Once will do. */
+	piece->map_flags &= ~FIEMAP_FLAG_SYNC;
 	return true;
 }
 
-int clone_map_on_mount(int fd, const struct offlay_map *map,
-		       struct offlay_extent *ret_extents, uint32_t *ret_count,
-		       uint32_t *ret_flags)
+int clone_walk_next(struct clone_walk *walk)
 {
-	struct offlay_ioc_extents arg = {
-		.start = map->start,
-		.length = map->length,
-	};
-	uint64_t end = map->start + map->length;
-	uint32_t count = 0, flags = map->flags;
+	struct offlay_ioc_extents *piece = &walk->piece;
 	int err;
 
-	if (end < map->start)
-		end = UINT64_MAX;
-	do {
-		arg.version = OFFLAY_ABI_VERSION;
-		arg.map_flags = flags;
-		arg.count = (uint32_t)copy_min(map->room - count,
-					       OFFLAY_EXTENTS_MAX);
-		err = ask(fd, OFFLAY_IOC_EXTENTS, &arg);
-		if (err == -EBADR)
-			*ret_flags = arg.map_flags;
-		if (err)
-			return err;
-		if (arg.mapped > arg.count && map->room)
-			return -EIO;
-		if (map->room)
-			memcpy(ret_extents + count, arg.extents,
-			       arg.mapped * sizeof(*ret_extents));
-		count += arg.mapped;
-		flags &= ~FIEMAP_FLAG_SYNC; /* once will do */
-	} while (count < map->room && arg.mapped && go_on(&arg, end));
-	*ret_count = count;
+	piece->mapped = 0;
+	if (walk->has_ended)
+		return 0;
+	piece->version = OFFLAY_ABI_VERSION;
+	piece->count = (uint32_t)copy_min(walk->room, OFFLAY_EXTENTS_MAX);
+	err = ask(walk->fd, OFFLAY_IOC_EXTENTS, piece);
+	if (err)
+		return err;
+	if (piece->mapped > piece->count && !walk->counts)
+		return -EIO;
+	if (!walk->counts)
+		walk->room -= piece->mapped;
+	walk->has_ended = walk->counts || !piece->mapped || !go_on(walk);
 	return 0;
 }

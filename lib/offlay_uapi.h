@@ -258,15 +258,19 @@ struct offlay_ioc_name {
 	__u64 reserved[3];
 };
 
+/* @size_limit counts, too: of somebody on whose behalf this is asked. */
+#define OFFLAY_SIZE_LIMIT 0x1u
+
 /**
  * struct offlay_ioc_clone - shares a range of extents with this file
  * @version: OFFLAY_ABI_VERSION
- * @flags: in: 0
+ * @flags: in: OFFLAY_SIZE_LIMIT or 0
  * @cookie: of the source; ESTALE where it is not good, or no longer
  * @src_offset, @length, @dst_offset: bytes, as in FICLONERANGE; a length of 0
  *	is to the source's end
  * @src_reasons, @dst_reasons: out, with EOPNOTSUPP: bits 1 << enum
  *	offlay_reason, why this mount refused either file
+ * @size_limit: in: with OFFLAY_SIZE_LIMIT, bytes as of RLIMIT_FSIZE
  *
  * All or an error, after which the destination's range may have changed.
  */
@@ -279,18 +283,19 @@ struct offlay_ioc_clone {
 	__u64 dst_offset;
 	__u32 src_reasons;
 	__u32 dst_reasons;
-	__u64 reserved[3];
+	__u64 size_limit;
+	__u64 reserved[2];
 };
 
 /**
  * struct offlay_ioc_dedupe - shares extents of equal bytes with this file
  * @version: OFFLAY_ABI_VERSION
- * @flags: in: 0
+ * @flags: in: OFFLAY_SIZE_LIMIT or 0
  * @cookie: of the source
  * @src_offset, @length, @dst_offset: bytes, as in FIDEDUPERANGE
  * @deduped: out: bytes that are shared now
  * @differs: out: 1 where the bytes are not equal, and nothing was done
- * @src_reasons, @dst_reasons: as for a clone
+ * @src_reasons, @dst_reasons, @size_limit: as for a clone
  */
 struct offlay_ioc_dedupe {
 	__u32 version;
@@ -304,7 +309,8 @@ struct offlay_ioc_dedupe {
 	__u32 src_reasons;
 	__u32 dst_reasons;
 	__u32 reserved32;
-	__u64 reserved[2];
+	__u64 size_limit;
+	__u64 reserved[1];
 };
 
 /**

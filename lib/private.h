@@ -356,17 +356,33 @@ void facts_explain_unpack(const struct offlay_ioc_explain *explain,
  * What the public functions ask of a mount, once the kernel itself has said
  * EOPNOTSUPP to the ioctl of the VFS: the descriptors lie on one mount, and
  * that is one of FUSE.  -ENOTTY: it is not one of offlayfs.
+ * @size_limit: RLIMIT_FSIZE of whoever it is for, UINT64_MAX for the caller
  */
 int clone_on_mount(int src_fd, uint64_t src_offset, int dst_fd,
-		   uint64_t dst_offset, uint64_t length);
+		   uint64_t dst_offset, uint64_t length, uint64_t size_limit);
 /* As offlay_dedupe_range(), with the checks of the destination. */
 int clone_dedupe_on_mount(int src_fd, uint64_t src_offset, int dst_fd,
 			  uint64_t dst_offset, uint64_t length,
-			  uint64_t *ret_deduped);
-/* As offlay_extents_map(); @ret_flags: set on -EBADR: the unknown ones. */
-int clone_map_on_mount(int fd, const struct offlay_map *map,
-		       struct offlay_extent *ret_extents, uint32_t *ret_count,
-		       uint32_t *ret_flags);
+			  uint64_t size_limit, uint64_t *ret_deduped);
+
+/* Extents of a file on a mount, piece by piece. */
+struct clone_walk {
+	int fd;
+	uint64_t end;
+	uint32_t room; /* for how many more; 0 from the start: count them */
+	bool counts;
+	bool has_ended;
+	struct offlay_ioc_extents piece;
+};
+
+void clone_walk_init(struct clone_walk *walk, int fd,
+		     const struct offlay_map *map);
+/*
+ * The next @piece: its extents, or their number where it only counts.
+ * Return: 0, also with none of them at the end; a negative errno, where
+ * piece.map_flags holds what was not understood (-EBADR).
+ */
+int clone_walk_next(struct clone_walk *walk);
 /* Is it on a filesystem of FUSE, to which the private ioctls may be sent? */
 bool clone_is_fuse(int fd);
 

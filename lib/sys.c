@@ -37,7 +37,7 @@ static int sys_clone(void *ctx, int src_fd, uint64_t src_offset,
 	} while (err == -EINTR);
 	if (err == -EOPNOTSUPP && clone_is_fuse(dst_fd))
 		err = clone_on_mount(src_fd, src_offset, dst_fd, dst_offset,
-				     length);
+				     length, UINT64_MAX);
 	return err;
 }
 

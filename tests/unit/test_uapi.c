@@ -148,7 +148,8 @@ AT(offlay_ioc_clone, length, 32);
 AT(offlay_ioc_clone, dst_offset, 40);
 AT(offlay_ioc_clone, src_reasons, 48);
 AT(offlay_ioc_clone, dst_reasons, 52);
-AT(offlay_ioc_clone, reserved, 56);
+AT(offlay_ioc_clone, size_limit, 56);
+AT(offlay_ioc_clone, reserved, 64);
 _Static_assert(sizeof(struct offlay_ioc_dedupe) == 88, "dedupe");
 AT(offlay_ioc_dedupe, cookie, 8);
 AT(offlay_ioc_dedupe, src_offset, 24);
@@ -158,7 +159,8 @@ AT(offlay_ioc_dedupe, deduped, 48);
 AT(offlay_ioc_dedupe, differs, 56);
 AT(offlay_ioc_dedupe, src_reasons, 60);
 AT(offlay_ioc_dedupe, dst_reasons, 64);
-AT(offlay_ioc_dedupe, reserved, 72);
+AT(offlay_ioc_dedupe, size_limit, 72);
+AT(offlay_ioc_dedupe, reserved, 80);
 _Static_assert(sizeof(struct offlay_extent) == 56, "extent");
 AT(offlay_extent, logical, 0);
 AT(offlay_extent, physical, 8);
@@ -180,6 +182,7 @@ Test(uapi, clones_keep_their_numbers_and_values)
 	cr_expect_eq(OFFLAY_IOC_DEDUPE, 0xC058F108u);
 	cr_expect_eq(OFFLAY_IOC_EXTENTS, 0xDC40F109u);
 	cr_expect_eq(OFFLAY_EXTENTS_MAX, 128);
+	cr_expect_eq(OFFLAY_SIZE_LIMIT, 1);
 }
 
 Test(uapi, restricted_ioctls_carry_their_structure)
