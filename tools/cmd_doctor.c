@@ -15,11 +15,10 @@
 
 /* In the order of the report. */
 static void (*const examinations[])(struct doctor *doctor) = {
-	doctor_kernel,	   doctor_daemon,      doctor_device,
-	doctor_fusermount, doctor_allow_other, doctor_privileges,
-	doctor_fuse,	   doctor_filesystem,  doctor_reflink,
-	doctor_fiemap,	   doctor_holes,       doctor_handles,
-	doctor_leases,	   doctor_xattrs,      doctor_tmpfile,
+	doctor_kernel,	    doctor_daemon,     doctor_device, doctor_fusermount,
+	doctor_allow_other, doctor_privileges, doctor_run,    doctor_fuse,
+	doctor_filesystem,  doctor_reflink,    doctor_fiemap, doctor_holes,
+	doctor_handles,	    doctor_leases,     doctor_xattrs, doctor_tmpfile,
 };
 
 static volatile sig_atomic_t stop_signal;

@@ -52,6 +52,9 @@ void doctor_allow_other(struct doctor *doctor);
 void doctor_privileges(struct doctor *doctor);
 bool doctor_has_capability(unsigned int capability);
 
+/* doctor_run.c: can "offlay run" work? */
+void doctor_run(struct doctor *doctor);
+
 /* doctor_fuse.c: what FUSE can do here, tried on mounts that go away. */
 void doctor_fuse(struct doctor *doctor);
 

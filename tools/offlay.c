@@ -22,6 +22,7 @@ static const struct command commands[] = {
 	  "say whether files may be offloaded, and why" },
 	{ "map", cmd_map, "draw where files are stored and what they share" },
 	{ "rules", cmd_rules, "make a mount answer with faults" },
+	{ "run", cmd_run, "run a command that may clone on a mount" },
 	{ "token", cmd_token, "offload reads and writes by tokens" },
 
 };

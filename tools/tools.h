@@ -25,6 +25,7 @@ int cmd_doctor(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_rules(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 
 /* report.c: errors on stderr, each one line "offlay COMMAND: ...". */

@@ -69,3 +69,8 @@ CLONE_ON_EACH_BACKING(clone_table, the_library_answers_as_the_backing)
 {
 	compare_by(place, "library", false);
 }
+
+CLONE_ON_EACH_BACKING(clone_table, run_answers_as_the_backing)
+{
+	compare_by(place, "ioctl", true);
+}
