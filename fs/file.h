@@ -41,7 +41,8 @@ struct verdict_kept {
 
 /* What is known of an inode that was opened at least once. */
 struct inode_io {
-	pthread_mutex_t lock; /* guards all but @local, @reflinks, @filled */
+	/* Guards all but @local, @reflinks, @filled, @slow. */
+	pthread_mutex_t lock;
 	enum io_mode mode;
 	int backing_id; /* valid while mode is IO_PASSTHROUGH */
 	unsigned int opens;
@@ -51,6 +52,7 @@ struct inode_io {
 	bool local;    /* the backing has no errors to say at close(2) */
 	bool reflinks; /* the backing has leases and shares extents */
 	_Atomic uint64_t filled; /* file_now() when pages.c was needed last */
+	atomic_bool slow; /* open so that each read comes here: st_blksize */
 };
 
 /* One copy that goes on over several requests. */
@@ -115,6 +117,12 @@ static inline bool open_is_writable(int flags)
 
 /* Pure. */
 struct open_mode open_mode_choose(const struct open_case *open);
+
+/* blksize.c: called for a handle whose reads will come to the daemon. */
+void blksize_grow(struct file *file);
+
+/* op_file.c: are there copies that this mount refuses visibly? */
+bool open_refuses_visibly(const struct fs *fs);
 
 /* backing.c: callers hold the inode's lock. */
 

@@ -231,6 +231,12 @@ struct inode_io *inode_io(struct inode *inode); /* NULL until set */
 /* Atomically sets it if it is not set; returns the one that is. */
 struct inode_io *inode_io_set(struct inode *inode, struct inode_io *io);
 void inode_io_free(struct inode_io *io); /* in op_file.c; takes NULL */
+/*
+ * What the mode in which a file is open, or will be, changes about its
+ * attributes; @io may be NULL.
+ */
+void inode_io_show(const struct fs *fs, struct inode_io *io,
+		   const struct statx *stx, struct stat *attr);
 
 /*
  * handle.c: file handles are numbers of a table with generations.

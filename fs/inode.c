@@ -48,6 +48,8 @@ static void fill_entry(struct inode_table *table, const struct inode *inode,
 	};
 	resolve_show(table->resolver, found->mount, &found->stx,
 		     &ret_entry->attr);
+	inode_io_show(table->fs, atomic_load(&inode->io), &found->stx,
+		      &ret_entry->attr);
 }
 
 /* Counts a lookup of what was found below @parent. */
@@ -386,6 +388,7 @@ void inode_show(struct fs *fs, const struct pin *pin, const struct statx *stx,
 		struct stat *ret_attr)
 {
 	resolve_show(fs->inodes->resolver, pin->inode->mount, stx, ret_attr);
+	inode_io_show(fs, inode_io(pin->inode), stx, ret_attr);
 }
 
 int inode_statx(const struct pin *pin, unsigned int mask, struct statx *ret_stx)

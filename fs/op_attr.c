@@ -55,6 +55,7 @@ void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
 	inode_show(fs, &pin, &stx, &attr);
 	stx.stx_ino = attr.st_ino;
 	stx.stx_mode = attr.st_mode;
+	stx.stx_blksize = (uint32_t)attr.st_blksize;
 	if (!attr.st_rdev)
 		stx.stx_rdev_major = stx.stx_rdev_minor = 0;
 	reply_statx(req, &stx);

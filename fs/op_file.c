@@ -120,6 +120,7 @@ static void io_leave(struct fs *fs, struct inode_io *io, bool writable)
 		if (io->mode == IO_PASSTHROUGH)
 			backing_detach(fs, io);
 		io->mode = IO_NONE;
+		atomic_store(&io->slow, false);
 	}
 	pthread_mutex_unlock(&io->lock);
 }
@@ -143,7 +144,7 @@ void file_io_free(struct file *file)
 }
 
 /* Are there copies that this mount refuses so that the caller sees it? */
-static bool refuses_visibly(const struct fs *fs)
+bool open_refuses_visibly(const struct fs *fs)
 {
 	return fs->opt.deny && (fs->opt.refuse == REFUSE_VISIBLE ||
 				fs->opt.offload == OFFLOAD_CLONE);
@@ -154,7 +155,7 @@ static bool is_doubtful(struct file *file)
 {
 	struct fs *fs = file->fs;
 
-	if (!refuses_visibly(fs))
+	if (!open_refuses_visibly(fs))
 		return false;
 	if (open_is_readable(file->flags) &&
 	    verdict_doubtful(fs, file->io->inode, file->fd, OFFLAY_SOURCE))
@@ -180,7 +181,7 @@ static bool could_be_copied_into(struct file *file, bool fresh, pid_t tid)
 {
 	struct fs *fs = file->fs;
 
-	if (!open_is_writable(file->flags) || !refuses_visibly(fs))
+	if (!open_is_writable(file->flags) || !open_refuses_visibly(fs))
 		return false;
 	return copy_is_coming(fs, tid, true) ||
 	       (fresh && copy_is_coming(fs, tid, false));
@@ -215,6 +216,8 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 		io->ineligible = open.ineligible;
 		copy_reads_begin(fs, tid, open.ineligible);
 	}
+	if (open.ineligible)
+		blksize_grow(file);
 	mode = open_mode_choose(&open);
 	io->direct = mode.direct;
 	fi->direct_io = mode.direct;
