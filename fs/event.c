@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* One event a request: gathered along its way, counted before its answer. */
 #include <string.h>
+#include <time.h>
 
 #include "file.h"
 
@@ -12,6 +13,10 @@ static const enum offlay_op ioctl_ops[] = {
 	[_IOC_NR(OFFLAY_IOC_ODX_READ)] = OFFLAY_OP_TOKEN_READ,
 	[_IOC_NR(OFFLAY_IOC_ODX_WRITE)] = OFFLAY_OP_TOKEN_WRITE,
 	[_IOC_NR(OFFLAY_IOC_ODX_DROP)] = OFFLAY_OP_TOKEN_DROP,
+	[_IOC_NR(OFFLAY_IOC_NAME)] = OFFLAY_OP_CONTROL,
+	[_IOC_NR(OFFLAY_IOC_CLONE)] = OFFLAY_OP_CLONE,
+	[_IOC_NR(OFFLAY_IOC_DEDUPE)] = OFFLAY_OP_DEDUPE,
+	[_IOC_NR(OFFLAY_IOC_EXTENTS)] = OFFLAY_OP_FIEMAP,
 	[_IOC_NR(OFFLAY_IOC_TRACE_READ)] = OFFLAY_OP_CONTROL,
 	[_IOC_NR(OFFLAY_IOC_STATS)] = OFFLAY_OP_CONTROL,
 };
@@ -26,13 +31,17 @@ enum offlay_op event_ioctl_op(unsigned int cmd)
 	return ioctl_ops[nr];
 }
 
-void event_start(fuse_req_t req, enum offlay_op op)
+void event_start(fuse_req_t req, enum offlay_op op,
+		 const struct event_place *place)
 {
 	current.req = req;
 	current.start = file_now();
+	current.place = *place;
 	current.src = current.dst = NULL;
 	memset(&current.data, 0, sizeof(current.data));
 	current.data.op = (__u16)op;
+	current.data.src_offset = place->src_offset;
+	current.data.length = place->length;
 	if (op < OFFLAY_OP_OTHERS)
 		current.data.flags = OFFLAY_EVENT_COPYING;
 }
@@ -95,8 +104,10 @@ void event_bytes(fuse_req_t req, uint64_t bytes)
 
 void event_upgrade(fuse_req_t req, enum offlay_op op, unsigned int flags)
 {
+	const struct event_place nowhere = { 0 };
+
 	if (current.req != req)
-		event_start(req, op);
+		event_start(req, op, &nowhere);
 	current.data.op = (__u16)op;
 	current.data.flags |= (__u16)(flags | OFFLAY_EVENT_COPYING);
 }
@@ -113,12 +124,77 @@ void event_take(fuse_req_t req, struct event *ret_event)
 	if (current.req != req)
 		return;
 	*ret_event = current;
+	/* These are the other thread's. */
+	ret_event->place.src_name = ret_event->place.dst_name = NULL;
 	current.req = NULL;
 }
 
 void event_give(const struct event *event)
 {
 	current = *event;
+}
+
+static __u64 ino_of(struct fs *fs, const struct file *file)
+{
+	return inode_shown_ino(fs, inode_dev(file->inode),
+			       inode_ino(file->inode));
+}
+
+static void name_side(struct fs *fs, const struct file *file, fuse_ino_t node,
+		      const char *name, char buf[EVENT_PATH_MAX],
+		      __u64 *ret_ino)
+{
+	if (file)
+		event_name_fd(fs, file->fd, buf);
+	else if (node)
+		event_name_node(fs, node, name, buf, ret_ino);
+}
+
+/* For those who listen: names of everything, as long as they last. */
+static void tell_named(struct fs *fs, struct trace_record *record)
+{
+	char src[EVENT_PATH_MAX] = "", dst[EVENT_PATH_MAX] = "";
+	char comm[TRACE_COMM_MAX] = "";
+
+	event_name_task(fs, (pid_t)record->event.tid, &record->event.pid, comm);
+	/* A copy's files say more than the node that the kernel named. */
+	if (current.src || !current.dst)
+		name_side(fs, current.src, current.place.src,
+			  current.place.src_name, src, &record->event.src_ino);
+	name_side(fs, current.dst, current.place.dst, current.place.dst_name,
+		  dst, &record->event.dst_ino);
+	record->comm = comm;
+	record->src = src;
+	record->dst = dst;
+	trace_add(events_trace(fs->events), record);
+}
+
+static void tell(struct fs *fs, fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct trace_record record = {
+		.event = current.data, .comm = "", .src = "", .dst = ""
+	};
+	unsigned int wanted = atomic_load(&fs->events_wanted);
+	struct timespec now;
+
+	if (!(record.event.flags & OFFLAY_EVENT_COPYING) &&
+	    !(wanted & EVENTS_ALL))
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	record.event.time = (__u64)now.tv_sec * 1000000000 +
+			    (__u64)now.tv_nsec - record.event.nsec;
+	record.event.tid = (__u32)ctx->pid;
+	record.event.uid = ctx->uid;
+	if (current.src)
+		record.event.src_ino = ino_of(fs, current.src);
+	if (current.dst)
+		record.event.dst_ino = ino_of(fs, current.dst);
+	stats_add(fs->stats, OFFLAY_STAT_EVENTS, 1);
+	if (wanted & EVENTS_NAMED)
+		tell_named(fs, &record);
+	else
+		trace_add(events_trace(fs->events), &record);
 }
 
 void event_end(fuse_req_t req, int err, uint64_t bytes)
@@ -134,4 +210,5 @@ void event_end(fuse_req_t req, int err, uint64_t bytes)
 	if (bytes)
 		data->bytes = bytes;
 	stats_count_event(fs->stats, data);
+	tell(fs, req);
 }

@@ -19,6 +19,7 @@
 #include "config.h"
 #include "odx.h"
 #include "offlay.h"
+#include "offlay_trace.h"
 
 struct fs;
 struct inode;
@@ -43,6 +44,9 @@ struct options {
 	struct odx_limits tokens;
 	struct fault_set *rules; /* until the mount has taken them, or NULL */
 	uint64_t accel_min;	 /* bytes that a source must have */
+	char *trace;		 /* file for events, or NULL */
+	unsigned int trace_size; /* MiB of it, before a new one is begun */
+	bool trace_all;
 	unsigned int max_threads;
 	int log_level; /* LOG_* of syslog(3) */
 	bool foreground;
@@ -75,6 +79,7 @@ struct fs {
 	struct odx_state *odx;	   /* op_odx.c: tokens */
 	struct clone_state *clone; /* op_clone.c: cookies */
 	struct stats *stats;
+	struct events *events;	   /* op_trace.c: who listens, and to what */
 	atomic_uint events_wanted; /* EVENTS_*, by those who listen */
 	struct rules *rules;	   /* rules.c: fault rules */
 	atomic_uint ruled_ops;	   /* bits 1 << enum fault_op, of the rules */
@@ -219,6 +224,8 @@ void inode_show(struct fs *fs, const struct pin *pin, const struct statx *stx,
 		struct stat *ret_attr);
 int inode_statx(const struct pin *pin, unsigned int mask,
 		struct statx *ret_stx);
+/* What the table holds now: OFFLAY_GAUGE_INODES and those of descriptors. */
+void inode_count(struct fs *fs, __u64 gauges[OFFLAY_GAUGE_COUNT]);
 mode_t inode_type(const struct inode *inode);  /* S_IF* */
 uint64_t inode_dev(const struct inode *inode); /* backing's st_dev */
 uint64_t inode_ino(const struct inode *inode); /* backing's st_ino */
@@ -254,8 +261,9 @@ struct file {
 	int flags;	   /* as opened by the caller, O_* */
 	atomic_uint refs;  /* the handle's own, requests, and borrowed pins */
 	struct file *next; /* of the inode's; guarded by the inode table */
-	struct dir_stream *dir; /* op_readdir.c, directories only */
-	struct file_io *io;	/* op_file.c, regular files only */
+	struct dir_stream *dir;	     /* op_readdir.c, directories only */
+	struct file_io *io;	     /* op_file.c, regular files only */
+	struct event_reader *reader; /* op_trace.c; guarded by the events */
 };
 
 int handle_table_new(struct handle_table **ret_table);

@@ -162,6 +162,7 @@ void handle_put(struct file *file)
 		return;
 	file_io_free(file);
 	dir_stream_free(file->dir);
+	event_reader_free(file);
 	close(file->fd);
 	inode_unref(file->fs->inodes, file->inode);
 	free(file);

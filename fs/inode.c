@@ -423,6 +423,19 @@ fuse_ino_t inode_nodeid(const struct inode *inode)
 	return inode->id;
 }
 
+void inode_count(struct fs *fs, __u64 gauges[OFFLAY_GAUGE_COUNT])
+{
+	struct inode_table *table = fs->inodes;
+
+	pthread_mutex_lock(&table->lock);
+	gauges[OFFLAY_GAUGE_INODES] = table->n_inodes;
+	gauges[OFFLAY_GAUGE_OPEN_FILES] = table->n_files;
+	gauges[OFFLAY_GAUGE_DESCRIPTORS] =
+		(__u64)table->n_files + table->n_idle + table->n_sticky;
+	gauges[OFFLAY_GAUGE_DESCRIPTORS_MAX] = table->fds_max;
+	pthread_mutex_unlock(&table->lock);
+}
+
 uint64_t inode_shown_ino(struct fs *fs, uint64_t dev, uint64_t ino)
 {
 	return resolve_shown_ino(fs->inodes->resolver, dev, ino);

@@ -188,6 +188,8 @@ static int prepare(struct fs *fs)
 	fs->stacked = is_stacked(root_fd);
 	err = stats_new(&fs->stats);
 	if (!err)
+		err = events_new(fs, &fs->events);
+	if (!err)
 		err = handle_table_new(&fs->handles);
 	if (!err)
 		err = inode_table_new(fs, root_fd, &fs->inodes);
@@ -269,6 +271,8 @@ static int serve(struct fs *fs)
 		log_background();
 	if (!err)
 		err = creds_reduce(fs);
+	if (!err)
+		err = events_start(fs);
 	if (err)
 		log_msg(LOG_ERR, "%s: %s", fs->opt.mountpoint, strerror(-err));
 	else
@@ -287,6 +291,7 @@ static void finish(struct fs *fs)
 	copy_state_stop(fs->copy);
 	odx_state_stop(fs->odx);
 	clone_state_stop(fs->clone);
+	events_stop(fs->events);
 	n_open = handle_table_free(fs->handles);
 	if (n_open)
 		log_msg(LOG_INFO, "%zu files were still open", n_open);
@@ -297,6 +302,7 @@ static void finish(struct fs *fs)
 	if (fs->se)
 		fuse_session_destroy(fs->se);
 	rules_free(fs->rules);
+	events_free(fs->events);
 	stats_free(fs->stats);
 	watch_state_free(fs->watch);
 	options_done(&fs->opt);

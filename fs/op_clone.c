@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "op_clone.h"
 
@@ -151,12 +152,78 @@ static int check_head(const struct clone_job *job,
 	return 0;
 }
 
+/* @length: done, where there was no error */
+static void tell_pair(const struct clone_job *job, int err, uint64_t length,
+		      uint32_t src_reasons, uint32_t dst_reasons)
+{
+	enum offlay_verdict_kind verdict = OFFLAY_VERDICT_ELIGIBLE;
+	struct offlay_result result = { .copied = length, .cloned = length };
+
+	src_reasons &= OFFLAY_REASONS_POLICY;
+	dst_reasons &= OFFLAY_REASONS_POLICY;
+	if (err == -EOPNOTSUPP && (src_reasons || dst_reasons))
+		verdict = OFFLAY_VERDICT_REFUSED;
+	else if (err == -EOPNOTSUPP || err == -EXDEV)
+		verdict = OFFLAY_VERDICT_DECLINED;
+	event_verdict(job->req, verdict, src_reasons, dst_reasons);
+	if (err)
+		return;
+	event_copied(job->req, &result);
+	event_bytes(job->req, length);
+}
+
+/* A length of 0 is to the source's end. */
+static uint64_t clone_length(const struct clone_job *job)
+{
+	const struct offlay_ioc_clone *arg = &job->arg.clone;
+	struct stat st;
+
+	if (arg->length || fstat(job->src->fd, &st) ||
+	    arg->src_offset >= (uint64_t)st.st_size)
+		return arg->length;
+	return (uint64_t)st.st_size - arg->src_offset;
+}
+
+static void tell(const struct clone_job *job, int err)
+{
+	const struct offlay_ioc_clone *clone = &job->arg.clone;
+	const struct offlay_ioc_dedupe *dedupe = &job->arg.dedupe;
+	const struct offlay_ioc_extents *extents = &job->arg.extents;
+	uint64_t length;
+
+	switch (job->nr) {
+	case _IOC_NR(OFFLAY_IOC_CLONE):
+		length = clone_length(job);
+		event_files(job->req, job->src, job->file);
+		event_range(job->req, clone->src_offset, clone->dst_offset,
+			    length);
+		tell_pair(job, err, length, clone->src_reasons,
+			  clone->dst_reasons);
+		break;
+	case _IOC_NR(OFFLAY_IOC_DEDUPE):
+		event_files(job->req, job->src, job->file);
+		event_range(job->req, dedupe->src_offset, dedupe->dst_offset,
+			    dedupe->length);
+		tell_pair(job, err, dedupe->deduped, dedupe->src_reasons,
+			  dedupe->dst_reasons);
+		break;
+	case _IOC_NR(OFFLAY_IOC_EXTENTS):
+		event_files(job->req, job->file, NULL);
+		event_range(job->req, extents->start, 0, extents->length);
+		break;
+	}
+}
+
 /* What goes back with an error is for who asks for reasons or bad flags. */
 static void answer(struct aside_job *aside)
 {
 	struct clone_job *job = (struct clone_job *)aside;
-	int err = kinds[job->nr].run(job);
+	int err;
 
+	if (job->drops)
+		event_give(&job->event);
+	err = kinds[job->nr].run(job);
+	tell(job, err);
 	reply_ioctl(job->req, 0, err, &job->arg, kinds[job->nr].size);
 	if (job->src)
 		handle_put(job->src);
@@ -194,9 +261,11 @@ static void start(struct clone_job *job)
 		return;
 	}
 	job->aside.run = answer;
+	event_take(job->req, &job->event);
 	err = aside_queue(job->clone->aside, &job->aside);
 	if (!err)
 		return;
+	event_give(&job->event);
 	reply_err(job->req, err);
 	if (job->src)
 		handle_put(job->src);

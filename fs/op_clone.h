@@ -19,11 +19,12 @@ struct clone_job {
 	struct aside_job aside; /* first */
 	struct clone_state *clone;
 	fuse_req_t req;
-	struct file *file; /* that was asked on; a reference */
-	struct file *src;  /* that the cookie names, or NULL; a reference */
-	uint64_t fh;	   /* of @file */
-	unsigned int nr;   /* of the ioctl */
-	bool drops;	   /* the kernel caches pages of one of the files */
+	struct file *file;  /* that was asked on; a reference */
+	struct file *src;   /* that the cookie names, or NULL; a reference */
+	uint64_t fh;	    /* of @file */
+	unsigned int nr;    /* of the ioctl */
+	bool drops;	    /* the kernel caches pages of one of the files */
+	struct event event; /* while it waits, where it @drops */
 	union {
 		struct {
 			uint32_t version;

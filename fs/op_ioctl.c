@@ -185,6 +185,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 		break;
 	default:
 		if (!op_odx(req, file, cmd, in_buf, in_bufsz, out_bufsz) &&
+		    !op_trace(req, file, cmd, in_buf, in_bufsz, out_bufsz) &&
 		    !op_clone(req, file, fi->fh, cmd, in_buf, in_bufsz,
 			      out_bufsz) &&
 		    !op_rules(req, cmd, in_buf, in_bufsz, out_bufsz))

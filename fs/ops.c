@@ -2,43 +2,51 @@
 /* The one table of operations, and what comes before each of them. */
 #include "fs.h"
 
+/* Where a request is at work, as far as the kernel has said it. */
+#define PLACE(...)	 (&(struct event_place){ __VA_ARGS__ })
+#define ON(ino)		 PLACE(.src = (ino))
+#define IN(parent, name) PLACE(.src = (parent), .src_name = (name))
+#define OF(ino, offset, len)                                  \
+	PLACE(.src = (ino), .src_offset = (uint64_t)(offset), \
+	      .length = (uint64_t)(len))
+
 /*
  * Every request is an event.  And it ends a refusal that is armed for its
  * thread, but for those that the refused system call itself sends: READ,
  * WRITE and GETXATTR (of security.capability); and RELEASE, which comes from
  * nobody.
  */
-#define TOLD(op, OP, params, args)                \
-	static void seen_##op params              \
-	{                                         \
-		event_begin(req, OFFLAY_OP_##OP); \
-		op_##op args;                     \
+#define TOLD(op, OP, place, params, args)                \
+	static void seen_##op params                     \
+	{                                                \
+		event_begin(req, OFFLAY_OP_##OP, place); \
+		op_##op args;                            \
 	}
 
-#define SEEN(op, OP, params, args)                \
-	static void seen_##op params              \
-	{                                         \
-		event_begin(req, OFFLAY_OP_##OP); \
-		refusal_see(req);                 \
-		op_##op args;                     \
+#define SEEN(op, OP, place, params, args)                \
+	static void seen_##op params                     \
+	{                                                \
+		event_begin(req, OFFLAY_OP_##OP, place); \
+		refusal_see(req);                        \
+		op_##op args;                            \
 	}
 
 /* The same where fault rules have a say. */
-#define RULED(op, OP, params, args)               \
-	static void seen_##op params              \
-	{                                         \
-		event_begin(req, OFFLAY_OP_##OP); \
-		refusal_see(req);                 \
-		if (!rules_##op args)             \
-			op_##op args;             \
+#define RULED(op, OP, place, params, args)               \
+	static void seen_##op params                     \
+	{                                                \
+		event_begin(req, OFFLAY_OP_##OP, place); \
+		refusal_see(req);                        \
+		if (!rules_##op args)                    \
+			op_##op args;                    \
 	}
 
-#define RULED_TOLD(op, OP, params, args)          \
-	static void seen_##op params              \
-	{                                         \
-		event_begin(req, OFFLAY_OP_##OP); \
-		if (!rules_##op args)             \
-			op_##op args;             \
+#define RULED_TOLD(op, OP, place, params, args)          \
+	static void seen_##op params                     \
+	{                                                \
+		event_begin(req, OFFLAY_OP_##OP, place); \
+		if (!rules_##op args)                    \
+			op_##op args;                    \
 	}
 
 /* What these are depends on what they are asked for. */
@@ -47,87 +55,96 @@
 #define OFFLAY_OP_BY_COMMAND event_ioctl_op(cmd)
 
 /* clang-format off */
-SEEN(lookup, LOOKUP, (fuse_req_t req, fuse_ino_t parent, const char *name),
-     (req, parent, name))
-SEEN(getattr, GETATTR, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
-     *fi), (req, ino, fi))
-RULED(setattr, BY_SIZE, (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int
-     to_set, struct fuse_file_info *fi), (req, ino, attr, to_set, fi))
-SEEN(readlink, READLINK, (fuse_req_t req, fuse_ino_t ino), (req, ino))
-SEEN(access, ACCESS, (fuse_req_t req, fuse_ino_t ino, int mask), (req, ino,
-     mask))
-SEEN(statfs, STATFS, (fuse_req_t req, fuse_ino_t ino), (req, ino))
-SEEN(mknod, MKNOD, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
-     mode, dev_t rdev), (req, parent, name, mode, rdev))
-SEEN(mkdir, MKDIR, (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
-     mode), (req, parent, name, mode))
-SEEN(symlink, SYMLINK, (fuse_req_t req, const char *target, fuse_ino_t parent,
-     const char *name), (req, target, parent, name))
-SEEN(link, LINK, (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const
-     char *newname), (req, ino, newparent, newname))
-SEEN(unlink, UNLINK, (fuse_req_t req, fuse_ino_t parent, const char *name),
-     (req, parent, name))
-SEEN(rmdir, RMDIR, (fuse_req_t req, fuse_ino_t parent, const char *name), (req,
-     parent, name))
-SEEN(rename, RENAME, (fuse_req_t req, fuse_ino_t parent, const char *name,
-     fuse_ino_t newparent, const char *newname, unsigned int flags),
-     (req, parent, name, newparent, newname, flags))
-SEEN(opendir, OPENDIR, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
-     *fi), (req, ino, fi))
-SEEN(readdir, READDIR, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-     struct fuse_file_info *fi), (req, ino, size, off, fi))
-SEEN(readdirplus, READDIR, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t
-     off, struct fuse_file_info *fi), (req, ino, size, off, fi))
-SEEN(releasedir, RELEASEDIR, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info
-     *fi), (req, ino, fi))
-SEEN(fsyncdir, FSYNCDIR, (fuse_req_t req, fuse_ino_t ino, int datasync, struct
-     fuse_file_info *fi), (req, ino, datasync, fi))
-SEEN(setxattr, SETXATTR, (fuse_req_t req, fuse_ino_t ino, const char *name, const
-     char *value, size_t size, int flags), (req, ino, name, value, size,
-     flags))
-SEEN(listxattr, LISTXATTR, (fuse_req_t req, fuse_ino_t ino, size_t size), (req,
-     ino, size))
-SEEN(removexattr, REMOVEXATTR, (fuse_req_t req, fuse_ino_t ino, const char *name),
-     (req, ino, name))
-RULED(open, OPEN, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi),
-     (req, ino, fi))
-RULED(create, CREATE, (fuse_req_t req, fuse_ino_t parent, const char *name,
-     mode_t mode, struct fuse_file_info *fi), (req, parent, name, mode,
+SEEN(lookup, LOOKUP, IN(parent, name), (fuse_req_t req, fuse_ino_t parent,
+     const char *name), (req, parent, name))
+SEEN(getattr, GETATTR, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     struct fuse_file_info *fi), (req, ino, fi))
+RULED(setattr, BY_SIZE, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     struct stat *attr, int to_set, struct fuse_file_info *fi), (req, ino,
+     attr, to_set, fi))
+SEEN(readlink, READLINK, ON(ino), (fuse_req_t req, fuse_ino_t ino), (req, ino))
+SEEN(access, ACCESS, ON(ino), (fuse_req_t req, fuse_ino_t ino, int mask), (req,
+     ino, mask))
+SEEN(statfs, STATFS, ON(ino), (fuse_req_t req, fuse_ino_t ino), (req, ino))
+SEEN(mknod, MKNOD, IN(parent, name), (fuse_req_t req, fuse_ino_t parent,
+     const char *name, mode_t mode, dev_t rdev), (req, parent, name, mode,
+     rdev))
+SEEN(mkdir, MKDIR, IN(parent, name), (fuse_req_t req, fuse_ino_t parent,
+     const char *name, mode_t mode), (req, parent, name, mode))
+SEEN(symlink, SYMLINK, IN(parent, name), (fuse_req_t req, const char *target,
+     fuse_ino_t parent, const char *name), (req, target, parent, name))
+SEEN(link, LINK, PLACE(.src = ino, .dst = newparent, .dst_name = newname),
+     (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent,
+     const char *newname), (req, ino, newparent, newname))
+SEEN(unlink, UNLINK, IN(parent, name), (fuse_req_t req, fuse_ino_t parent,
+     const char *name), (req, parent, name))
+SEEN(rmdir, RMDIR, IN(parent, name), (fuse_req_t req, fuse_ino_t parent,
+     const char *name), (req, parent, name))
+SEEN(rename, RENAME, PLACE(.src = parent, .src_name = name, .dst = newparent,
+     .dst_name = newname), (fuse_req_t req, fuse_ino_t parent,
+     const char *name, fuse_ino_t newparent, const char *newname,
+     unsigned int flags), (req, parent, name, newparent, newname, flags))
+SEEN(opendir, OPENDIR, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     struct fuse_file_info *fi), (req, ino, fi))
+SEEN(readdir, READDIR, ON(ino), (fuse_req_t req, fuse_ino_t ino, size_t size,
+     off_t off, struct fuse_file_info *fi), (req, ino, size, off, fi))
+SEEN(readdirplus, READDIR, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     size_t size, off_t off, struct fuse_file_info *fi), (req, ino, size, off,
      fi))
-RULED(tmpfile, CREATE, (fuse_req_t req, fuse_ino_t parent, mode_t mode, struct
-     fuse_file_info *fi), (req, parent, mode, fi))
-SEEN(flush, FLUSH, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi),
-     (req, ino, fi))
-RULED(fsync, FSYNC, (fuse_req_t req, fuse_ino_t ino, int datasync, struct
-     fuse_file_info *fi), (req, ino, datasync, fi))
-SEEN(fallocate, FALLOCATE, (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
-     off_t length, struct fuse_file_info *fi), (req, ino, mode, offset,
-     length, fi))
-SEEN(lseek, LSEEK, (fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
-     struct fuse_file_info *fi), (req, ino, off, whence, fi))
-RULED(ioctl, BY_COMMAND, (fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void
-     *arg, struct fuse_file_info *fi, unsigned int flags, const void
-     *in_buf, size_t in_bufsz, size_t out_bufsz), (req, ino, cmd, arg,
-     fi, flags, in_buf, in_bufsz, out_bufsz))
-TOLD(forget, FORGET, (fuse_req_t req, fuse_ino_t ino, uint64_t nlookup),
-     (req, ino, nlookup))
-TOLD(forget_multi, FORGET, (fuse_req_t req, size_t count, struct
-     fuse_forget_data *forgets), (req, count, forgets))
-TOLD(getxattr, GETXATTR, (fuse_req_t req, fuse_ino_t ino, const char *name,
-     size_t size), (req, ino, name, size))
-TOLD(release, RELEASE, (fuse_req_t req, fuse_ino_t ino, struct
-     fuse_file_info *fi), (req, ino, fi))
-RULED_TOLD(read, READ, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-     struct fuse_file_info *fi), (req, ino, size, off, fi))
-RULED_TOLD(write_buf, WRITE, (fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec
-     *in, off_t off, struct fuse_file_info *fi), (req, ino, in, off, fi))
-RULED_TOLD(copy_file_range, COPY, (fuse_req_t req, fuse_ino_t ino_in, off_t
-     off_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t
-     off_out, struct fuse_file_info *fi_out, size_t len, int flags), (req,
-     ino_in, off_in, fi_in, ino_out, off_out, fi_out, len, flags))
+SEEN(releasedir, RELEASEDIR, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     struct fuse_file_info *fi), (req, ino, fi))
+SEEN(fsyncdir, FSYNCDIR, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     int datasync, struct fuse_file_info *fi), (req, ino, datasync, fi))
+SEEN(setxattr, SETXATTR, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     const char *name, const char *value, size_t size, int flags), (req, ino,
+     name, value, size, flags))
+SEEN(listxattr, LISTXATTR, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     size_t size), (req, ino, size))
+SEEN(removexattr, REMOVEXATTR, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     const char *name), (req, ino, name))
+RULED(open, OPEN, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     struct fuse_file_info *fi), (req, ino, fi))
+RULED(create, CREATE, IN(parent, name), (fuse_req_t req, fuse_ino_t parent,
+     const char *name, mode_t mode, struct fuse_file_info *fi), (req, parent,
+     name, mode, fi))
+RULED(tmpfile, CREATE, ON(parent), (fuse_req_t req, fuse_ino_t parent,
+     mode_t mode, struct fuse_file_info *fi), (req, parent, mode, fi))
+SEEN(flush, FLUSH, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     struct fuse_file_info *fi), (req, ino, fi))
+RULED(fsync, FSYNC, ON(ino), (fuse_req_t req, fuse_ino_t ino, int datasync,
+     struct fuse_file_info *fi), (req, ino, datasync, fi))
+SEEN(fallocate, FALLOCATE, OF(ino, offset, length), (fuse_req_t req,
+     fuse_ino_t ino, int mode, off_t offset, off_t length,
+     struct fuse_file_info *fi), (req, ino, mode, offset, length, fi))
+SEEN(lseek, LSEEK, OF(ino, off, 0), (fuse_req_t req, fuse_ino_t ino, off_t off,
+     int whence, struct fuse_file_info *fi), (req, ino, off, whence, fi))
+RULED(ioctl, BY_COMMAND, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     unsigned int cmd, void *arg, struct fuse_file_info *fi,
+     unsigned int flags, const void *in_buf, size_t in_bufsz,
+     size_t out_bufsz), (req, ino, cmd, arg, fi, flags, in_buf, in_bufsz,
+     out_bufsz))
+TOLD(forget, FORGET, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     uint64_t nlookup), (req, ino, nlookup))
+TOLD(forget_multi, FORGET, PLACE(.length = count), (fuse_req_t req,
+     size_t count, struct fuse_forget_data *forgets), (req, count, forgets))
+TOLD(getxattr, GETXATTR, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     const char *name, size_t size), (req, ino, name, size))
+TOLD(release, RELEASE, ON(ino), (fuse_req_t req, fuse_ino_t ino,
+     struct fuse_file_info *fi), (req, ino, fi))
+RULED_TOLD(read, READ, OF(ino, off, size), (fuse_req_t req, fuse_ino_t ino,
+     size_t size, off_t off, struct fuse_file_info *fi), (req, ino, size, off,
+     fi))
+RULED_TOLD(write_buf, WRITE, OF(ino, off, fuse_buf_size(in)), (fuse_req_t req,
+     fuse_ino_t ino, struct fuse_bufvec *in, off_t off,
+     struct fuse_file_info *fi), (req, ino, in, off, fi))
+RULED_TOLD(copy_file_range, COPY, PLACE(.src = ino_in, .dst = ino_out),
+     (fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+     struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+     struct fuse_file_info *fi_out, size_t len, int flags), (req, ino_in,
+     off_in, fi_in, ino_out, off_out, fi_out, len, flags))
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
-SEEN(statx, GETATTR, (fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct
-     fuse_file_info *fi), (req, ino, flags, mask, fi))
+SEEN(statx, GETATTR, ON(ino), (fuse_req_t req, fuse_ino_t ino, int flags,
+     int mask, struct fuse_file_info *fi), (req, ino, flags, mask, fi))
 #endif
 /* clang-format on */
 

@@ -16,10 +16,15 @@
 #include "fault.h"
 #include "fs.h"
 
-#define EXIT_USAGE	2
-#define THREADS_DEFAULT 32
-#define THREADS_MAX	1024
-#define ACCEL_MIN	(128u << 10)
+#define EXIT_USAGE	   2
+#define THREADS_DEFAULT	   32
+#define THREADS_MAX	   1024
+#define ACCEL_MIN	   (128u << 10)
+#define EXIT_USAGE	   2
+#define THREADS_DEFAULT	   32
+#define THREADS_MAX	   1024
+#define TRACE_SIZE_DEFAULT 64 /* MiB */
+#define TRACE_SIZE_MAX	   (1u << 20)
 
 static const char usage[] =
 	"Usage: offlayfs [-f] [-o OPTION[,OPTION...]] SOURCE MOUNTPOINT\n"
@@ -47,6 +52,9 @@ static const char usage[] =
 	"                        count=N:bytes=SIZE:ttl=SECONDS, see\n"
 	"                        offlay-odx(7)\n"
 	"  rules=FILE            faults on purpose, see offlay-rules(5)\n"
+	"  trace=FILE            write what concerns copying to FILE, as JSON\n"
+	"  trace_size=MIB        begin a new FILE then, one is kept (64)\n"
+	"  trace_all             write every request there\n"
 	"  threads=N             most threads that serve requests (32)\n"
 	"  log=LEVEL             err, warning, notice, info, debug\n"
 	"\n"
@@ -176,6 +184,16 @@ static void set_rules(struct options *opt, const char *path)
 	opt->rules = set;
 }
 
+static void set_text(char **text, const char *name, const char *value)
+{
+	if (!*value)
+		die("%s=: nothing given", name);
+	free(*text);
+	*text = strdup(value);
+	if (!*text)
+		die("out of memory");
+}
+
 static void set_accel_min(struct options *opt, const char *value)
 {
 	if (!odx_limits_parse_size(value, value + strlen(value),
@@ -207,6 +225,10 @@ static bool set_valued(struct parse *parse, const char *name, const char *value)
 		parse->transparent = pick(name, value, profile_words);
 	} else if (strcmp(name, "log") == 0) {
 		opt->log_level = pick(name, value, log_words);
+	} else if (strcmp(name, "trace") == 0) {
+		set_text(&opt->trace, name, value);
+	} else if (strcmp(name, "trace_size") == 0) {
+		opt->trace_size = number(name, value, TRACE_SIZE_MAX);
 	} else if (strcmp(name, "threads") == 0) {
 		opt->max_threads = number(name, value, THREADS_MAX);
 	} else {
@@ -231,6 +253,8 @@ static bool set_switch(struct parse *parse, const char *name)
 		opt->accel = true;
 	else if (strcmp(name, "no_accel") == 0)
 		opt->accel = false;
+	else if (strcmp(name, "trace_all") == 0)
+		opt->trace_all = true;
 	else
 		return false;
 	return true;
@@ -431,6 +455,7 @@ void options_parse(int argc, char **argv, struct options *ret_options)
 		.passthrough = WITH_PASSTHROUGH,
 		.max_threads = THREADS_DEFAULT,
 		.accel_min = ACCEL_MIN,
+		.trace_size = TRACE_SIZE_DEFAULT,
 		.log_level = LOG_NOTICE,
 	};
 	struct parse parse = { .opt = &opt };
@@ -459,4 +484,5 @@ void options_done(struct options *options)
 	free(options->mountpoint);
 	free(options->mount_options);
 	fault_set_free(options->rules);
+	free(options->trace);
 }

@@ -164,6 +164,7 @@ enum offlay_stat {
 	OFFLAY_STAT_COPIES_REFUSED = 4,
 	OFFLAY_STAT_COPIES_DECLINED = 5,
 	OFFLAY_STAT_COPIES_FAILED = 6,
+	OFFLAY_STAT_COPIES_DIFFER = 7, /* deduplication of unequal bytes */
 	/* Bytes of all requests, tokens and accelerated writes included. */
 	OFFLAY_STAT_BYTES_SHARED = 8,
 	OFFLAY_STAT_BYTES_OFFLOADED = 9,
@@ -194,10 +195,6 @@ enum offlay_stat {
 	OFFLAY_STAT_ACCEL_BYTES_SHARED = 58,
 	OFFLAY_STAT_ACCEL_BYTES_WRITTEN = 59,
 	OFFLAY_STAT_ACCEL_WHY = 64, /* + enum offlay_accel */
-	/* Requests for what a FUSE filesystem cannot have: by their answer. */
-	OFFLAY_STAT_DEDUPES_SAME = 80,
-	OFFLAY_STAT_DEDUPES_DIFFER = 81,
-	OFFLAY_STAT_RULE_HITS = 82,
 	/* Of the trace. */
 	OFFLAY_STAT_EVENTS = 88,
 	OFFLAY_STAT_EVENTS_UNWRITTEN = 89, /* lost by -o trace=FILE */

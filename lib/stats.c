@@ -162,7 +162,8 @@ static enum offlay_stat outcome_of(const struct offlay_trace_event *event)
 	if (event->err)
 		return OFFLAY_STAT_COPIES_FAILED;
 	if (!event->bytes)
-		return OFFLAY_STAT_COPIES_EMPTY;
+		return event->op == OFFLAY_OP_DEDUPE ? OFFLAY_STAT_COPIES_DIFFER
+						     : OFFLAY_STAT_COPIES_EMPTY;
 	if (event->shared >= event->offloaded + event->moved + event->holes)
 		return OFFLAY_STAT_COPIES_CLONED;
 	if (event->offloaded >= event->moved + event->holes)
