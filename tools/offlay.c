@@ -23,8 +23,9 @@ static const struct command commands[] = {
 	{ "map", cmd_map, "draw where files are stored and what they share" },
 	{ "rules", cmd_rules, "make a mount answer with faults" },
 	{ "run", cmd_run, "run a command that may clone on a mount" },
+	{ "stats", cmd_stats, "show the counters of a mount" },
 	{ "token", cmd_token, "offload reads and writes by tokens" },
-
+	{ "trace", cmd_trace, "show what a mount is asked and answers" },
 };
 
 static void print_help(FILE *out)

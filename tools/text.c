@@ -66,12 +66,12 @@ void text_xml(FILE *out, const char *text)
 	const unsigned char *in = (const unsigned char *)text;
 
 	while (*in) {
-		size_t length = utf8_length(in);
+		size_t length = json_utf8_length(in);
 		/* U+FFFE and U+FFFF are no characters. */
 		bool is_none = length == 3 && in[0] == 0xef && in[1] == 0xbf &&
 			       in[2] >= 0xbe;
 
-		if (!length || is_control(in, length) || is_none) {
+		if (!length || json_is_control(in, length) || is_none) {
 			for (length += !length; length; length--, in++)
 				fprintf(out, "\\%03o", (unsigned int)*in);
 			continue;

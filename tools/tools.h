@@ -26,7 +26,9 @@ int cmd_explain(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_rules(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
 int cmd_token(int argc, char **argv);
+int cmd_trace(int argc, char **argv);
 
 /* report.c: errors on stderr, each one line "offlay COMMAND: ...". */
 void report_command(const char *name);
