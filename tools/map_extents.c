@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "map.h"
@@ -156,6 +157,7 @@ static bool is_absent(int err)
 int map_extents_read(int fd, struct map_extents *ret_extents)
 {
 	struct map_extents extents = { 0 };
+	struct statfs fs;
 	struct stat st;
 	int err;
 
@@ -164,7 +166,8 @@ int map_extents_read(int fd, struct map_extents *ret_extents)
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
 	extents.size = (uint64_t)st.st_size;
-	extents.block = (uint64_t)st.st_blksize;
+	/* A mount may show files that it refuses with larger blocks. */
+	extents.block = fstatfs(fd, &fs) < 0 ? 0 : (uint64_t)fs.f_bsize;
 	extents.has_physical = true;
 	err = read_fiemap(fd, &extents);
 	if (is_absent(err)) {
