@@ -19,6 +19,7 @@ struct way {
 	uint64_t from, to, length;
 	uint64_t presize; /* of the destination, before it is timed */
 	struct offlay_engine *engine;
+	const struct job *job; /* hand.c */
 	int src_fd, dst_fd;
 	double ms; /* the median, set by pair_measure() */
 };
@@ -51,6 +52,13 @@ void copy_huge_rows(const char *backing, const char *native, const char *view,
 		    unsigned int rounds);
 /* 64 copies at once through a mount. */
 void copy_crowd(const char *dir);
+
+/* ------------------------------------------------------------------ hand.c */
+
+/* Programs that copy by read and write: natively, and on mounts without and
+ * with acceleration. */
+void hand_rows(const char *backing, const char *native, const char *plain,
+	       const char *view, unsigned int rounds);
 
 /* ------------------------------------------------------------------ tree.c */
 

@@ -11,6 +11,7 @@ static int usage(void)
 	fputs("usage: bench copy ROUNDS BACKING NATIVE MOUNT COPYING KERNEL\n"
 	      "       bench huge ROUNDS BACKING NATIVE MOUNT\n"
 	      "       bench crowd DIR\n"
+	      "       bench hand ROUNDS BACKING NATIVE PLAIN MOUNT\n"
 	      "       bench tree ROUNDS NAME DIR [NAME DIR]...\n",
 	      stderr);
 	return 2;
@@ -43,6 +44,8 @@ int main(int argc, char **argv)
 		copy_rows(argv[3], argv[4], argv[5], argv[6], argv[7], rounds);
 	else if (argc == 6 && strcmp(argv[1], "huge") == 0)
 		copy_huge_rows(argv[3], argv[4], argv[5], rounds);
+	else if (argc == 7 && strcmp(argv[1], "hand") == 0)
+		hand_rows(argv[3], argv[4], argv[5], argv[6], rounds);
 	else if (argc >= 7 && strcmp(argv[1], "tree") == 0)
 		return tree(argc - 3, argv + 3, rounds);
 	else
