@@ -2,6 +2,7 @@
 /* Watches what is written into new files, for programs that copy by hand. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -42,6 +43,8 @@ int watch_state_new(struct watch_state **ret_watch)
 
 	if (!watch)
 		return -ENOMEM;
+	/* A lease that is asked back sends it, and it would end the daemon. */
+	signal(SIGIO, SIG_IGN);
 	watch_sources_init(&watch->sources);
 	watch_habits_init(&watch->habits);
 	*ret_watch = watch;
@@ -110,17 +113,22 @@ static void add_source(struct file *file, pid_t tid, pid_t pgid)
 /* By the name of the thread's program; 0 if unknown. */
 static uint64_t program_of(struct fs *fs, pid_t tid)
 {
+	uint64_t now = file_now(), key;
 	char path[32], name[64];
 	ssize_t n;
 	int fd;
 
+	if (watch_habit_find(&fs->watch->habits, tid, now, &key))
+		return key;
 	snprintf(path, sizeof(path), "%d/comm", tid);
 	fd = openat(copy_proc_fd(fs), path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
 	n = read(fd, name, sizeof(name));
 	close(fd);
-	return n > 0 ? XXH3_64bits(name, (size_t)n) : 0;
+	key = n > 0 ? XXH3_64bits(name, (size_t)n) : 0;
+	watch_habit_keep(&fs->watch->habits, tid, now, key);
+	return key;
 }
 
 static bool add_stream(struct file *file, pid_t tid, pid_t pgid)

@@ -85,13 +85,32 @@ struct watch_habit {
 /* One program takes the place of another of the same slot. */
 #define WATCH_HABITS 256
 
+/* The program that a thread was found to run a moment ago. */
+struct watch_runner {
+	pid_t tid;
+	uint64_t key;
+	uint64_t until; /* file_now() */
+};
+
+#define WATCH_RUNNERS 64
+
 struct watch_habits {
 	pthread_mutex_t lock; /* guards all below */
 	struct watch_habit slots[WATCH_HABITS];
+	struct watch_runner runners[WATCH_RUNNERS];
 };
 
 void watch_habits_init(struct watch_habits *habits);
 void watch_habits_done(struct watch_habits *habits);
+/*
+ * Asking for a thread's program costs more than all the rest, so the answer is
+ * kept for 10 ms: who executes another program meanwhile is taken for the old
+ * one.
+ */
+bool watch_habit_find(struct watch_habits *habits, pid_t tid, uint64_t now,
+		      uint64_t *ret_key);
+void watch_habit_keep(struct watch_habits *habits, pid_t tid, uint64_t now,
+		      uint64_t key);
 /* May the next file be watched?  Each call is about one file. */
 bool watch_habit_allows(struct watch_habits *habits, uint64_t key);
 void watch_habit_learn(struct watch_habits *habits, uint64_t key, bool copies);

@@ -12,6 +12,8 @@
 #define SKIP_FACTOR 4
 #define SKIP_MAX    256
 
+#define RUNNER_NSEC 10000000ull
+
 void watch_habits_init(struct watch_habits *habits)
 {
 	*habits = (struct watch_habits){ .slots = { { 0 } } };
@@ -26,6 +28,30 @@ void watch_habits_done(struct watch_habits *habits)
 static struct watch_habit *slot_of(struct watch_habits *habits, uint64_t key)
 {
 	return &habits->slots[key % WATCH_HABITS];
+}
+
+bool watch_habit_find(struct watch_habits *habits, pid_t tid, uint64_t now,
+		      uint64_t *ret_key)
+{
+	struct watch_runner *runner =
+		&habits->runners[(unsigned int)tid % WATCH_RUNNERS];
+	bool found;
+
+	pthread_mutex_lock(&habits->lock);
+	found = runner->tid == tid && now < runner->until;
+	if (found)
+		*ret_key = runner->key;
+	pthread_mutex_unlock(&habits->lock);
+	return found;
+}
+
+void watch_habit_keep(struct watch_habits *habits, pid_t tid, uint64_t now,
+		      uint64_t key)
+{
+	pthread_mutex_lock(&habits->lock);
+	habits->runners[(unsigned int)tid % WATCH_RUNNERS] =
+		(struct watch_runner){ tid, key, now + RUNNER_NSEC };
+	pthread_mutex_unlock(&habits->lock);
 }
 
 bool watch_habit_allows(struct watch_habits *habits, uint64_t key)

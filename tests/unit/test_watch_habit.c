@@ -41,6 +41,21 @@ Test(watch_habit, forgives_one_that_copies)
 	watch_habits_done(&habits);
 }
 
+Test(watch_habit, remembers_who_runs_what_for_a_moment)
+{
+	struct watch_habits habits;
+	uint64_t key = 0;
+
+	watch_habits_init(&habits);
+	cr_assert(!watch_habit_find(&habits, 5, 1000, &key));
+	watch_habit_keep(&habits, 5, 1000, 77);
+	cr_assert(watch_habit_find(&habits, 5, 1000 + 9999999, &key));
+	cr_assert_eq(key, 77);
+	cr_assert(!watch_habit_find(&habits, 5, 1000 + 10000000, &key));
+	cr_assert(!watch_habit_find(&habits, 5 + WATCH_RUNNERS, 1000, &key));
+	watch_habits_done(&habits);
+}
+
 Test(watch_habit, tells_programs_apart)
 {
 	struct watch_habits habits;
