@@ -46,7 +46,7 @@ static const char usage[] =
 	"  [no_]passthrough      the kernel reads and writes files itself\n"
 	"  [no_]io_uring         requests over io_uring (off)\n"
 	"  [no_]accel            programs that copy by read and write share\n"
-	"                        extents, too (off)\n"
+	"                        extents, too (on)\n"
 	"  accel_min=SIZE        of files of at least this size (128K)\n"
 	"  tokens=LIST           offloaded data transfer: off, or limits such as\n"
 	"                        count=N:bytes=SIZE:ttl=SECONDS, see\n"
@@ -454,6 +454,7 @@ void options_parse(int argc, char **argv, struct options *ret_options)
 		.deny = OFFLAY_DENY_ALL,
 		.passthrough = WITH_PASSTHROUGH,
 		.max_threads = THREADS_DEFAULT,
+		.accel = true,
 		.accel_min = ACCEL_MIN,
 		.trace_size = TRACE_SIZE_DEFAULT,
 		.log_level = LOG_NOTICE,

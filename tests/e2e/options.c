@@ -73,6 +73,7 @@ static const struct mistake mistakes[] = {
 	{ "bad offload", { "-o", "offload=x", "S", "M" }, "offload" },
 	{ "bad cache", { "-o", "cache=some", "S", "M" }, "cache" },
 	{ "bad profile", { "-o", "profile=x", "S", "M" }, "profile" },
+	{ "bad size", { "-o", "accel_min=128Q", "S", "M" }, "128Q" },
 	{ "bad log level", { "-o", "log=loud", "S", "M" }, "loud" },
 	{ "value for a switch",
 	  { "-o", "no_passthrough=1", "S", "M" },
