@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Moving data by reading and writing, with holes kept as holes. */
 #include <errno.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -131,6 +132,16 @@ static int clear_inside(struct mover *m, uint64_t length)
 	return write_zeros(m, length);
 }
 
+/*
+ * XFS allocates ahead of a file that grows, by as much as it is large.  Where a
+ * hole comes, the next write would fill all that with zeros and keep it.
+ */
+static void give_back(struct mover *m, uint64_t offset, uint64_t length)
+{
+	if (m->punches && m->job->dst_volume.type == XFS_SUPER_MAGIC)
+		m->ops->punch(m->ctx, m->job->dst_fd, offset, length);
+}
+
 static int make_hole(struct mover *m, uint64_t length)
 {
 	uint64_t offset = m->job->dst_offset + position(m);
@@ -144,6 +155,8 @@ static int make_hole(struct mover *m, uint64_t length)
 		if (err || m->job->budget == 0)
 			return err;
 	}
+	if (!inside && !m->pending && offset == m->dst_size && offset)
+		give_back(m, offset, length);
 	m->pending += length - inside;
 	return 0;
 }

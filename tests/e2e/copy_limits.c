@@ -233,3 +233,55 @@ Test(copy_limits, subvolumes_share, .timeout = 60)
 	offlay_engine_free(engine);
 	volume_free(&volume);
 }
+
+#define PIECES 12
+#define APART  (64ull << 20)
+
+/* Pieces of a MiB, and as much that XFS allocates ahead of each of them. */
+static void copy_pieces(enum backing backing, const char *dir)
+{
+	static char block[1 << 20];
+	struct sample_rng rng = { .state = 5 };
+	struct offlay_range range = { .length = PIECES * APART,
+				      .methods = OFFLAY_METHOD_DATA };
+	struct offlay_engine *engine;
+	struct offlay_result result;
+	struct stat src, dst;
+	char path[PATH_MAX];
+
+	cr_assert_eq(offlay_engine_new(&engine), 0);
+	volume_path(path, dir, "pieces");
+	range.src_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	volume_path(path, dir, "copy");
+	range.dst_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	cr_assert(range.src_fd >= 0 && range.dst_fd >= 0);
+	cr_assert_eq(ftruncate(range.src_fd, PIECES * APART), 0);
+	for (off_t i = 0; i < PIECES; i++) {
+		sample_fill(&rng, block, sizeof(block));
+		cr_assert_eq(pwrite(range.src_fd, block, sizeof(block),
+				    i * (off_t)APART),
+			     sizeof(block));
+	}
+	cr_assert_eq(offlay_copy_range(engine, &range, &result), 0);
+	cr_assert_eq(result.copied, range.length);
+	cr_expect_eq(result.moved, PIECES * sizeof(block));
+	cr_assert_eq(fsync(range.src_fd) | fsync(range.dst_fd), 0);
+	cr_assert_eq(fstat(range.src_fd, &src), 0);
+	cr_assert_eq(fstat(range.dst_fd, &dst), 0);
+	cr_expect_leq(dst.st_blocks, src.st_blocks + 256,
+		      "%s: %lld KiB of %lld KiB", backing_name(backing),
+		      (long long)dst.st_blocks / 2,
+		      (long long)src.st_blocks / 2);
+	close(range.src_fd);
+	close(range.dst_fd);
+	volume_path(path, dir, "pieces");
+	unlink(path);
+	volume_path(path, dir, "copy");
+	unlink(path);
+	offlay_engine_free(engine);
+}
+
+Test(copy_limits, holes_take_no_room, .timeout = 60)
+{
+	copy_each_backing(copy_pieces);
+}
