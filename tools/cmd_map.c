@@ -135,15 +135,17 @@ static int show(const struct map *map, const struct map_options *opt)
 static int compare(struct map_file files[2], const int fds[2],
 		   struct map_sharing *sharing, bool *ret_compared)
 {
-	int same = map_extents_comparable(fds[0], fds[1]);
+	enum map_relation relation;
 	int err;
 
 	*ret_compared = false;
-	if (same < 0)
-		return report_file(files[0].name, same);
-	if (!files[0].has_physical || !files[1].has_physical)
+	err = map_extents_compare(fds[0], fds[1], &relation);
+	if (err)
+		return report_file(files[0].name, err);
+	if (!files[0].has_physical || !files[1].has_physical ||
+	    relation == MAP_NOT_KNOWN)
 		return TOOL_OK;
-	if (!same) {
+	if (relation == MAP_TWO_FILESYSTEMS) {
 		*sharing = (struct map_sharing){ 0 };
 		*ret_compared = true;
 		return TOOL_OK;

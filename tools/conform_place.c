@@ -220,8 +220,7 @@ static int remove_one(const char *path, const struct stat *st, int type,
 	(void)type;
 	(void)ftw;
 	/* What cannot go stays, and so do the directories above it. */
-	if (remove(path) < 0 && errno == EACCES)
-		return 0;
+	remove(path);
 	return 0;
 }
 
@@ -229,6 +228,13 @@ static void remove_tree(const char *path)
 {
 	if (*path)
 		nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+static void remove_all(const char *path)
+{
+	remove_tree(path);
+	if (*path && !access(path, F_OK))
+		report("remove all of", path, -ENOTEMPTY);
 }
 
 void conform_place_empty(int dir_fd)
@@ -265,6 +271,6 @@ void conform_place_remove(struct conform_place *place, bool keep)
 	if (*place->volume && umount2(place->volume, 0) < 0 &&
 	    umount2(place->volume, MNT_DETACH) < 0)
 		report("unmount", place->volume, -errno);
-	remove_tree(place->on);
-	remove_tree(place->dir);
+	remove_all(place->on);
+	remove_all(place->dir);
 }

@@ -29,8 +29,9 @@ int map_extents_read(int fd, struct map_extents *ret_extents);
 int map_extents_add(struct map_extents *extents,
 		    const struct map_extent *extent);
 void map_extents_done(struct map_extents *extents);
-/* Can physical addresses of both be compared?  1, 0, or a negative errno. */
-int map_extents_comparable(int fd_a, int fd_b);
+/* Do the addresses of two files mean the same storage? */
+enum map_relation { MAP_ONE_FILESYSTEM, MAP_TWO_FILESYSTEMS, MAP_NOT_KNOWN };
+int map_extents_compare(int fd_a, int fd_b, enum map_relation *ret_relation);
 
 /* map_layout.c: pure. */
 

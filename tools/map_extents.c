@@ -5,6 +5,7 @@
 #include <linux/btrfs.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -193,11 +194,26 @@ static bool is_one_btrfs(int fd_a, int fd_b)
 	       !memcmp(a.fsid, b.fsid, sizeof(a.fsid));
 }
 
-int map_extents_comparable(int fd_a, int fd_b)
+/* Shows files of other filesystems, under a device number of its own. */
+static bool is_layer(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) < 0 || fs.f_type == FUSE_SUPER_MAGIC ||
+	       fs.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
+int map_extents_compare(int fd_a, int fd_b, enum map_relation *ret_relation)
 {
 	struct stat a, b;
 
 	if (fstat(fd_a, &a) < 0 || fstat(fd_b, &b) < 0)
 		return -errno;
-	return a.st_dev == b.st_dev || is_one_btrfs(fd_a, fd_b);
+	if (a.st_dev == b.st_dev || is_one_btrfs(fd_a, fd_b))
+		*ret_relation = MAP_ONE_FILESYSTEM;
+	else if (is_layer(fd_a) || is_layer(fd_b))
+		*ret_relation = MAP_NOT_KNOWN;
+	else
+		*ret_relation = MAP_TWO_FILESYSTEMS;
+	return 0;
 }
