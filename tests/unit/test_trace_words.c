@@ -33,7 +33,7 @@ Test(trace_words, finds_every_result_by_its_name)
 	for (int i = 0; i < TRACE_RESULTS; i++) {
 		cr_assert_eq(trace_result_parse(trace_result_name(i), &result),
 			     0);
-		cr_expect_eq(result, i);
+		cr_expect_eq((int)result, i);
 	}
 	cr_expect_eq(trace_result_parse("sparse", &result), -EINVAL);
 }
