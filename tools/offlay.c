@@ -25,6 +25,7 @@ static const struct command commands[] = {
 	{ "run", cmd_run, "run a command that may clone on a mount" },
 	{ "stats", cmd_stats, "show the counters of a mount" },
 	{ "token", cmd_token, "offload reads and writes by tokens" },
+	{ "top", cmd_top, "watch who copies what on a mount" },
 	{ "trace", cmd_trace, "show what a mount is asked and answers" },
 };
 

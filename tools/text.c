@@ -39,6 +39,16 @@ char *text_quote(const char *name)
 	return quoted;
 }
 
+char *text_plain(const char *name)
+{
+	char *quoted = text_quote(name);
+	size_t length = strlen(name);
+
+	if (quoted && strlen(quoted) == length + 2)
+		memcpy(quoted, name, length + 1);
+	return quoted;
+}
+
 const char *text_size(uint64_t bytes, char buf[TEXT_SIZE_MAX])
 {
 	static const char *const units[] = { "B",   "KiB", "MiB", "GiB",

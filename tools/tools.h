@@ -28,6 +28,7 @@ int cmd_rules(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_token(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 
 /* report.c: errors on stderr, each one line "offlay COMMAND: ...". */
@@ -45,6 +46,9 @@ void report_status(const char *text);
  * caller frees it; NULL when memory is short (printf shows "(null)").
  */
 char *text_quote(const char *name);
+
+/* The same without its quotes, where nothing had to be escaped. */
+char *text_plain(const char *name);
 
 /* Bytes for people: "0 B", "512 B", "1.5 MiB". */
 #define TEXT_SIZE_MAX 16

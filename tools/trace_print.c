@@ -36,16 +36,12 @@ static void print_time(uint64_t nsec)
 	printf("%s.%06u", text, (unsigned int)(nsec % 1000000000 / 1000));
 }
 
-/* Without quotes where it does not need them. */
 static void print_comm(const char *comm)
 {
-	char *quoted = text_quote(comm);
+	char *plain = text_plain(comm);
 
-	if (quoted && strlen(quoted) == strlen(comm) + 2)
-		fputs(comm, stdout);
-	else
-		printf("%s", quoted);
-	free(quoted);
+	printf("%s", plain);
+	free(plain);
 }
 
 static void print_file(const char *path, uint64_t ino, uint64_t offset,

@@ -41,6 +41,24 @@ Test(text, quotes_whatever_could_drive_a_terminal)
 	}
 }
 
+Test(text, leaves_the_quotes_out_where_it_can)
+{
+	static const struct {
+		const char *name, *plain;
+	} rows[] = {
+		{ "cp", "cp" },	       { "", "" },
+		{ "a b", "a b" },      { "a\nb", "'a\\012b'" },
+		{ "\xff", "'\\377'" }, { "it's", "'it\\047s'" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *plain = text_plain(rows[i].name);
+
+		cr_expect_str_eq(plain, rows[i].plain);
+		free(plain);
+	}
+}
+
 Test(text, names_sizes_for_people)
 {
 	static const struct {
