@@ -112,6 +112,13 @@ void event_upgrade(fuse_req_t req, enum offlay_op op, unsigned int flags)
 	current.data.flags |= (__u16)(flags | OFFLAY_EVENT_COPYING);
 }
 
+void event_ruled(fuse_req_t req, enum offlay_op op, fuse_ino_t ino)
+{
+	event_upgrade(req, op, OFFLAY_EVENT_RULED);
+	if (!current.src && !current.place.src)
+		current.place.src = ino;
+}
+
 void event_cancel(fuse_req_t req)
 {
 	if (current.req == req)
@@ -124,7 +131,11 @@ void event_take(fuse_req_t req, struct event *ret_event)
 	if (current.req != req)
 		return;
 	*ret_event = current;
-	/* These are the other thread's. */
+	/* Names are the other thread's; a directory alone says nothing. */
+	if (ret_event->place.src_name)
+		ret_event->place.src = 0;
+	if (ret_event->place.dst_name)
+		ret_event->place.dst = 0;
 	ret_event->place.src_name = ret_event->place.dst_name = NULL;
 	current.req = NULL;
 }

@@ -78,6 +78,8 @@ void event_bytes(fuse_req_t req, uint64_t bytes);
  * of a refused copy): it is an event now, if it was none.
  */
 void event_upgrade(fuse_req_t req, enum offlay_op op, unsigned int flags);
+/* The same for one that a fault rule applies to; @ino: of its file, or 0. */
+void event_ruled(fuse_req_t req, enum offlay_op op, fuse_ino_t ino);
 /* This request is not to be told of. */
 void event_cancel(fuse_req_t req);
 

@@ -14,6 +14,20 @@
 #define ALIGN	   4096
 #define CANNOT_CUT UINT32_MAX
 
+static const enum offlay_op event_ops[FAULT_OPS] = {
+	[FAULT_COPY] = OFFLAY_OP_COPY,
+	[FAULT_CLONE] = OFFLAY_OP_CLONE,
+	[FAULT_DEDUPE] = OFFLAY_OP_DEDUPE,
+	[FAULT_READ] = OFFLAY_OP_READ,
+	[FAULT_WRITE] = OFFLAY_OP_WRITE,
+	[FAULT_FSYNC] = OFFLAY_OP_FSYNC,
+	[FAULT_OPEN] = OFFLAY_OP_OPEN,
+	[FAULT_CREATE] = OFFLAY_OP_CREATE,
+	[FAULT_TRUNCATE] = OFFLAY_OP_TRUNCATE,
+	[FAULT_TOKEN_READ] = OFFLAY_OP_TOKEN_READ,
+	[FAULT_TOKEN_WRITE] = OFFLAY_OP_TOKEN_WRITE,
+};
+
 /* Asks the rules; the request is not ours any more where one applies. */
 static bool take(struct rules_job *job, const struct fault_call *call)
 {
@@ -21,6 +35,8 @@ static bool take(struct rules_job *job, const struct fault_call *call)
 	job->op = call->op;
 	if (!rules_match(job->fs->rules, call, &job->hit, &job->generation))
 		return false;
+	event_ruled(job->req, event_ops[job->op],
+		    job->op == FAULT_CREATE ? 0 : job->ino);
 	if (job->hit.waits)
 		rules_wait(job);
 	else

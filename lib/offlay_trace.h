@@ -127,6 +127,7 @@ struct offlay_trace_event {
 #define OFFLAY_EVENT_COPYING 0x1u /* concerns copying */
 #define OFFLAY_EVENT_ACCEL   0x2u /* a write that was made a clone */
 #define OFFLAY_EVENT_EDGE    0x4u /* how a refused copy reached its caller */
+#define OFFLAY_EVENT_RULED   0x8u /* a fault rule had a say */
 
 #define OFFLAY_TRACE_DATA 16320
 
@@ -195,6 +196,7 @@ enum offlay_stat {
 	OFFLAY_STAT_ACCEL_BYTES_SHARED = 58,
 	OFFLAY_STAT_ACCEL_BYTES_WRITTEN = 59,
 	OFFLAY_STAT_ACCEL_WHY = 64, /* + enum offlay_accel */
+	OFFLAY_STAT_RULE_HITS = 80, /* requests that fault rules applied to */
 	/* Of the trace. */
 	OFFLAY_STAT_EVENTS = 88,
 	OFFLAY_STAT_EVENTS_UNWRITTEN = 89, /* lost by -o trace=FILE */

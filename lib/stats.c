@@ -205,6 +205,8 @@ void stats_count_event(struct stats *stats,
 	}
 	if (event->flags & OFFLAY_EVENT_EDGE)
 		stats_add(stats, OFFLAY_STAT_REFUSED_EDGES, 1);
+	if (event->flags & OFFLAY_EVENT_RULED)
+		stats_add(stats, OFFLAY_STAT_RULE_HITS, 1);
 	if (event->flags & OFFLAY_EVENT_COPYING)
 		count_bytes(stats, event);
 	if (is_turned_down(event))

@@ -206,6 +206,11 @@ static void json_errno(FILE *out, const char *name, uint32_t err)
 		fputs("null", out);
 }
 
+static void json_flag(FILE *out, const char *name, bool is_set)
+{
+	fprintf(out, ", \"%s\": %s", name, is_set ? "true" : "false");
+}
+
 static void json_name(FILE *out, const char *name, const char *value)
 {
 	fprintf(out, ", \"%s\": ", name);
@@ -253,7 +258,8 @@ void trace_json(FILE *out, const struct trace_record *record)
 	json_errno(out, "errno", event->err);
 	json_errno(out, "declined_clone", event->declined_clone);
 	json_errno(out, "declined_offload", event->declined_offload);
-	fprintf(out, ", \"accelerated\": %s, \"usec\": %" PRIu64 ".%03u}",
-		event->flags & OFFLAY_EVENT_ACCEL ? "true" : "false",
-		nsec / 1000, (unsigned int)(nsec % 1000));
+	json_flag(out, "accelerated", event->flags & OFFLAY_EVENT_ACCEL);
+	json_flag(out, "ruled", event->flags & OFFLAY_EVENT_RULED);
+	fprintf(out, ", \"usec\": %" PRIu64 ".%03u}", nsec / 1000,
+		(unsigned int)(nsec % 1000));
 }

@@ -150,6 +150,28 @@ static void json_usec(const char *name, uint64_t nsec)
 	       (unsigned int)(nsec % 1000));
 }
 
+/* The buckets that anything is in. */
+static void json_histogram(const struct offlay_latency *latency)
+{
+	const char *separator = "";
+
+	fputs(", \"histogram\": [", stdout);
+	for (unsigned int i = 0; i < OFFLAY_LATENCY_BUCKETS; i++) {
+		uint64_t from = stats_bucket_start(i), count, to;
+
+		count = latency->buckets[i];
+		to = i < OFFLAY_LATENCY_BUCKETS - 1 ? stats_bucket_start(i + 1)
+						    : latency->max;
+		if (!count)
+			continue;
+		printf("%s[%" PRIu64 ".%03u, %" PRIu64 ".%03u, %" PRIu64 "]",
+		       separator, from / 1000, (unsigned int)(from % 1000),
+		       to / 1000, (unsigned int)(to % 1000), count);
+		separator = ", ";
+	}
+	putchar(']');
+}
+
 static void json_latencies(const struct offlay_ioc_stats *stats)
 {
 	const char *separator = "";
@@ -165,6 +187,7 @@ static void json_latencies(const struct offlay_ioc_stats *stats)
 		json_usec("p50", stats_quantile(latency, 0.5));
 		json_usec("p99", stats_quantile(latency, 0.99));
 		json_usec("max", latency->max);
+		json_histogram(latency);
 		putchar('}');
 		separator = ",";
 	}

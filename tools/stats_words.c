@@ -92,6 +92,11 @@ static const struct stats_word accel_why[] = {
 	ACCEL(REFUSED, "refused"), END,
 };
 
+static const struct stats_word rules[] = {
+	{ OFFLAY_STAT_RULE_HITS, "applied" },
+	END,
+};
+
 static const struct stats_word trace[] = {
 	{ OFFLAY_STAT_EVENTS, "told" },
 	{ OFFLAY_STAT_EVENTS_UNWRITTEN, "unwritten" },
@@ -136,6 +141,8 @@ static const struct stats_group groups[] = {
 	  "reason", "",
 	  "Why writes of copies by read and write were not shared.", false,
 	  accel_why },
+	{ "Fault rules", "rules", "offlay_rule_hits_total", "result", "",
+	  "Requests that fault rules applied to.", false, rules },
 	{ "Events", "events", "offlay_events_total", "result", "",
 	  "Events for the trace; unwritten ones did not reach its file.", false,
 	  trace },

@@ -146,6 +146,8 @@ void trace_print_line(const struct trace_record *record, bool color)
 	print_bytes(event);
 	if (event->flags & OFFLAY_EVENT_ACCEL)
 		fputs(", accelerated", stdout);
+	if (event->flags & OFFLAY_EVENT_RULED)
+		fputs(", by a rule", stdout);
 	printf(", %s%" PRIu64 ".%u us%s\n", color ? DIM : "", nsec / 1000,
 	       (unsigned int)(nsec % 1000 / 100), color ? NORMAL : "");
 }

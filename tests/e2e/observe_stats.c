@@ -249,9 +249,12 @@ Test(stats, prints_a_table_and_json, .timeout = 60)
 		     "      e['latencies']['copy']['count'],\n"
 		     "      e['latencies']['copy']['p50_usec'] > 0,\n"
 		     "      e['latencies']['copy']['p99_usec'] >=\n"
-		     "      e['latencies']['copy']['p50_usec'])",
+		     "      e['latencies']['copy']['p50_usec'],\n"
+		     "      sum(n for low, high, n in\n"
+		     "          e['latencies']['copy']['histogram']\n"
+		     "          if low < high))",
 		     "32 16 18284544 {'sparse': 16, 'encrypted': 0, "
-		     "'compressed': 0} True 48 48 True True\n");
+		     "'compressed': 0} True 48 48 True True 48\n");
 	observe_close(&place);
 }
 

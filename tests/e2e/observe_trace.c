@@ -274,6 +274,46 @@ Test(trace, tells_every_request_where_that_is_wanted, .timeout = 60)
 	observe_close(&place);
 }
 
+/* A reader that did not ask for all requests sees these all the same. */
+Test(trace, tells_what_fault_rules_did, .timeout = 60)
+{
+	struct offlay_ioc_stats stats;
+	struct command_result result;
+	struct observe_place place;
+	int listener, src, dst;
+	char byte;
+
+	observe_open(MODE_PASSTHROUGH, NULL, &place);
+	listener = listen_to(&place);
+	cr_assert_eq(COMMAND(&result, "sh", "-c",
+			     "printf 'read file=data nth=1 : errno=EIO\\n"
+			     "copy nth=1 : errno=ENOSPC\\n' | "
+			     "\"$OFFLAY\" rules \"$1\" set -",
+			     "sh", place.mount.point),
+		     0, "%s", result.err);
+	src = observe_file(&place, "data", O_RDONLY);
+	dst = observe_file(&place, "copy", O_RDWR | O_CREAT);
+	cr_expect(pread(src, &byte, 1, 0) < 0 && errno == EIO);
+	cr_expect_eq(pread(src, &byte, 1, 0), 1);
+	cr_expect_eq(observe_copy(src, 0, dst, 0, 4096), -ENOSPC);
+	cr_expect_eq(observe_copy(src, 0, dst, 0, 4096), 4096);
+	cr_assert_eq(observe_tool(&place, NULL, "trace \"$1\"", &result), 0);
+	cr_expect_not_null(strstr(result.out, " read 'data'"), "%s",
+			   result.out);
+	cr_expect_not_null(strstr(result.out, ": failed EIO, by a rule, "),
+			   "%s", result.out);
+	cr_expect_not_null(strstr(result.out, " copy 'data' -> 'copy': failed "
+					      "ENOSPC, by a rule, "),
+			   "%s", result.out);
+	observe_stats(&place, &stats);
+	cr_expect_eq(stats.counters[OFFLAY_STAT_RULE_HITS], 2);
+	cr_expect_eq(stats.counters[OFFLAY_STAT_COPIES_FAILED], 1);
+	close(src);
+	close(dst);
+	close(listener);
+	observe_close(&place);
+}
+
 Test(trace, is_for_the_one_who_mounted_and_root, .timeout = 60)
 {
 	struct user other = { .uid = 4711, .gid = 4711 };

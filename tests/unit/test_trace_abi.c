@@ -74,6 +74,7 @@ Test(trace_abi, keeps_its_numbers)
 	cr_expect_eq(OFFLAY_EVENT_COPYING, 1);
 	cr_expect_eq(OFFLAY_EVENT_ACCEL, 2);
 	cr_expect_eq(OFFLAY_EVENT_EDGE, 4);
+	cr_expect_eq(OFFLAY_EVENT_RULED, 8);
 	cr_expect_eq(OFFLAY_TRACE_ALL, 1);
 	cr_expect_eq(OFFLAY_TRACE_NEW, 2);
 	cr_expect_eq(OFFLAY_LATENCY_FIRST, 1024);

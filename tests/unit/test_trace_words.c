@@ -116,6 +116,7 @@ Test(trace_words, writes_a_copy_as_one_line_of_json)
 		"\"offloaded\": 0, \"moved\": 0, \"holes\": 0, \"errno\": "
 		"\"EOPNOTSUPP\", \"declined_clone\": null, "
 		"\"declined_offload\": null, \"accelerated\": false, "
+		"\"ruled\": false, "
 		"\"usec\": 1234.567}");
 	free(text);
 }
