@@ -389,7 +389,8 @@ static ssize_t write_watched(struct watch_stream *stream,
 	uint64_t src_offset;
 	int64_t shift;
 
-	if (write->size < stream->match.block)
+	if (write->size < stream->match.block &&
+	    stream->match.state != MATCH_FOLLOWING)
 		return write_plain(stream, write, OFFLAY_ACCEL_SMALL);
 	if (!find_source(stream, write, &shift))
 		return write_plain(stream, write, OFFLAY_ACCEL_DIFFERENT);
