@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "op_clone.h"
@@ -11,7 +12,8 @@
 /* The line comes second: "Max file size  unlimited  unlimited  bytes". */
 #define LIMITS_SIZE 512
 
-uint64_t clone_size_limit(struct fs *fs, pid_t pid)
+/* The caller may be one that we may not ask about: then it is read. */
+static uint64_t read_limit(struct fs *fs, pid_t pid)
 {
 	static const char word[] = "Max file size";
 	char name[32], text[LIMITS_SIZE];
@@ -21,7 +23,7 @@ uint64_t clone_size_limit(struct fs *fs, pid_t pid)
 	int fd;
 
 	snprintf(name, sizeof(name), "%d/limits", (int)pid);
-	fd = pid ? openat(copy_proc_fd(fs), name, O_RDONLY | O_CLOEXEC) : -1;
+	fd = openat(copy_proc_fd(fs), name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return UINT64_MAX;
 	n = read(fd, text, sizeof(text) - 1);
@@ -33,4 +35,15 @@ uint64_t clone_size_limit(struct fs *fs, pid_t pid)
 	if (line && sscanf(line + sizeof(word) - 1, "%" SCNu64, &limit) != 1)
 		limit = UINT64_MAX;
 	return limit;
+}
+
+uint64_t clone_size_limit(struct fs *fs, pid_t pid)
+{
+	struct rlimit limit;
+
+	if (!pid)
+		return UINT64_MAX;
+	if (prlimit(pid, RLIMIT_FSIZE, NULL, &limit))
+		return read_limit(fs, pid);
+	return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
 }

@@ -169,6 +169,7 @@ int clone_run(struct clone_job *job)
 	};
 	const struct verdict_range range = { job->src, job->file,
 					     arg->src_offset, arg->dst_offset };
+	struct stat st;
 	int err;
 
 	err = clone_check_regular(job->file);
@@ -191,6 +192,8 @@ int clone_run(struct clone_job *job)
 	/* Also after an error: a part may have been done. */
 	drop_pages(job, job->file, span.dst_offset, span.length);
 	drop_attributes(job);
+	if (!err && fstat(job->file->fd, &st) == 0)
+		arg->dst_size = (uint64_t)st.st_size;
 	return err;
 }
 

@@ -44,14 +44,13 @@ static int name(int fd, __u64 ret_cookie[2])
 }
 
 /* The kernel goes by the size that it knows, and only fstat(2) tells it. */
-static void tell_size(int fd, uint64_t end)
+static void tell_size(int fd, uint64_t size)
 {
 	struct statx stx;
 
-	if (end &&
-	    statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE,
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE,
 		  &stx) == 0 &&
-	    stx.stx_size >= end)
+	    stx.stx_size == size)
 		return;
 	statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE, &stx);
 }
@@ -81,7 +80,7 @@ int clone_on_mount(int src_fd, uint64_t src_offset, int dst_fd,
 			err = ask(dst_fd, OFFLAY_IOC_CLONE, &arg);
 	}
 	if (!err)
-		tell_size(dst_fd, length ? dst_offset + length : 0);
+		tell_size(dst_fd, arg.dst_size);
 	return err;
 }
 

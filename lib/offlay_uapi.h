@@ -271,6 +271,7 @@ struct offlay_ioc_name {
  * @src_reasons, @dst_reasons: out, with EOPNOTSUPP: bits 1 << enum
  *	offlay_reason, why this mount refused either file
  * @size_limit: in: with OFFLAY_SIZE_LIMIT, bytes as of RLIMIT_FSIZE
+ * @dst_size: out: size of this file afterwards
  *
  * All or an error, after which the destination's range may have changed.
  */
@@ -284,7 +285,8 @@ struct offlay_ioc_clone {
 	__u32 src_reasons;
 	__u32 dst_reasons;
 	__u64 size_limit;
-	__u64 reserved[2];
+	__u64 dst_size;
+	__u64 reserved[1];
 };
 
 /**

@@ -58,6 +58,7 @@ void run_fds_keep(const int *fds, size_t n, bool keep_stderr);
 enum run_event {
 	RUN_STARTED, /* value: process id; the proxy answers with a byte */
 	RUN_CHANGED, /* value: as of waitpid(2) */
+	RUN_ENDED,   /* the same, and the supervisor ends, too */
 };
 
 struct run_message {

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "run.h"
@@ -61,13 +62,24 @@ static int read_identity(pid_t tid, struct identity *ret_identity)
 	return 0;
 }
 
-/* What a trace of the mount shows is the name of the thread that asks it. */
+/*
+ * What a trace of the mount shows is the name of the thread that asks it.  Who
+ * asks many times is looked up once a second.
+ */
 static void take_name(pid_t tid)
 {
+	static _Thread_local pid_t last_tid;
+	static _Thread_local time_t last_time;
 	char path[64], name[NAME_SIZE + 1];
+	struct timespec now;
 	ssize_t n;
 	int fd;
 
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (tid == last_tid && now.tv_sec == last_time)
+		return;
+	last_tid = tid;
+	last_time = now.tv_sec;
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

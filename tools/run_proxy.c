@@ -20,6 +20,7 @@ struct proxy {
 	int signals;
 	int pidfd; /* of the command */
 	pid_t pid;
+	pid_t supervisor;
 	const sigset_t *mask;
 };
 
@@ -91,7 +92,10 @@ static bool on_message(struct proxy *proxy, int *ret_status)
 	ssize_t n;
 
 	n = recv(proxy->sock, &message, sizeof(message), 0);
-	if (n == (ssize_t)sizeof(message) && message.event == RUN_CHANGED) {
+	if (n == (ssize_t)sizeof(message)) {
+		/* What the command has used is counted as ours then. */
+		if (message.event == RUN_ENDED)
+			waitpid(proxy->supervisor, NULL, 0);
 		*ret_status = message.value;
 		return take_status(message.value);
 	}
@@ -168,7 +172,7 @@ static int wait_for_start(int sock, pid_t *ret_pid)
 
 int run_proxy(int sock, pid_t pid, const sigset_t *mask)
 {
-	struct proxy proxy = { .sock = sock, .mask = mask };
+	struct proxy proxy = { .sock = sock, .supervisor = pid, .mask = mask };
 	sigset_t all;
 	int status;
 

@@ -123,8 +123,15 @@ static void tell(int proxy, int event, int value)
 	send(proxy, &message, sizeof(message), MSG_NOSIGNAL);
 }
 
+static bool is_empty_now(int listener)
+{
+	struct pollfd fd = { listener, 0, 0 };
+
+	return poll(&fd, 1, 0) == 1 && (fd.revents & (POLLHUP | POLLERR));
+}
+
 /* The command's changes go to the proxy; orphans end here. */
-static bool reap(int proxy, pid_t command)
+static bool reap(int proxy, int listener, pid_t command)
 {
 	bool has_ended = false;
 	int status;
@@ -134,9 +141,11 @@ static bool reap(int proxy, pid_t command)
 	       0) {
 		if (pid != command)
 			continue;
-		if (!WIFCONTINUED(status))
+		has_ended = WIFEXITED(status) || WIFSIGNALED(status);
+		if (has_ended && is_empty_now(listener))
+			tell(proxy, RUN_ENDED, status);
+		else if (!WIFCONTINUED(status))
 			tell(proxy, RUN_CHANGED, status);
-		has_ended |= WIFEXITED(status) || WIFSIGNALED(status);
 	}
 	return has_ended;
 }
@@ -163,7 +172,7 @@ static void watch(int proxy, int signals, int listener, pid_t command)
 			return;
 		if (fds[0].revents)
 			drain(signals);
-		has_ended |= reap(proxy, command);
+		has_ended |= reap(proxy, listener, command);
 		is_empty |= (fds[1].revents & (POLLHUP | POLLERR)) != 0;
 		/* Who kills what stands for the command means the command. */
 		if (!has_ended && fds[2].revents) {
