@@ -126,7 +126,8 @@ void run_identity_drop(const struct run_target *target);
 int run_mounts_new(struct run_mounts **ret_mounts);
 /* @tid: who has the file open, so in whose namespace the mount may be. */
 bool run_mounts_has(struct run_mounts *mounts, int fd, pid_t tid);
-/* Of a text like /proc/self/mountinfo: is mount @id one of offlayfs? */
+
+/* run_mountinfo.c: is mount @id one of offlayfs?  False: it is not there. */
 bool run_mounts_parse(const char *text, uint64_t id, bool *ret_is_ours);
 
 /* run_args.c: what the structures in a program's memory ask for; pure */

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -328,6 +329,71 @@ static void liars(char **argv)
 		must(*at == 0, "written behind the end");
 }
 
+#ifdef __x86_64__
+/* As a program of 32 bits calls it: 54 is ioctl there. */
+static int ioctl_32(int fd, unsigned int request, void *arg)
+{
+	long ret;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(ret)
+			 : "a"(54L), "b"((long)fd), "c"((long)request),
+			   "d"((long)(uintptr_t)arg)
+			 : "memory", "r8", "r9", "r10", "r11");
+	if (ret >= 0)
+		return (int)ret;
+	errno = (int)-ret;
+	return -1;
+}
+
+/* Where the kernel is without it, the instruction is no good. */
+static bool has_32(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	must(pid >= 0, "fork");
+	if (!pid)
+		_exit(ioctl_32(-1, FIGETBSZ, NULL) && errno == EBADF ? 0 : 1);
+	must(waitpid(pid, &status, 0) == pid, "wait");
+	return !status;
+}
+
+static void other_abi(char **argv)
+{
+	int src = open_file("src", O_RDONLY);
+	int dst = open_file("dst", O_RDWR | O_CREAT | O_TRUNC);
+	struct file_clone_range *range;
+	struct fiemap *map;
+
+	(void)argv;
+	/* The kernel looks at the low half of a request alone. */
+	must(!syscall(SYS_ioctl, dst, FICLONE | 1ul << 40, src), "high bits");
+	if (!has_32()) {
+		puts("no programs of 32 bits here");
+		return;
+	}
+	range = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	must(range != MAP_FAILED, "mmap");
+	range->src_fd = src;
+	range->src_length = 65536;
+	must(!ioctl_32(dst, FICLONERANGE, range), "FICLONERANGE");
+	must(!ioctl_32(dst, FICLONE, (void *)(uintptr_t)src), "FICLONE");
+	map = (struct fiemap *)(range + 1);
+	map->fm_length = SIZE;
+	must(!ioctl_32(dst, FS_IOC_FIEMAP, map), "FIEMAP");
+	must(map->fm_mapped_extents > 0, "extents");
+	must(ioctl_32(dst, FICLONERANGE, NULL) && errno == EFAULT, "EFAULT");
+}
+#else
+static void other_abi(char **argv)
+{
+	(void)argv;
+	puts("only x86-64 has another one that can be tried");
+}
+#endif
+
 /* For ever, until killed. */
 static void endless(char **argv)
 {
@@ -365,7 +431,7 @@ int main(int argc, char **argv)
 		{ "execs", execs },	  { "passed", passed },
 		{ "closed", closed },	  { "unmapped", unmapped },
 		{ "liars", liars },	  { "endless", endless },
-		{ "forsaken", forsaken },
+		{ "forsaken", forsaken }, { "other_abi", other_abi },
 	};
 
 	if (argc != 3)

@@ -39,6 +39,7 @@ CLONE_ON_EACH_BACKING(run_safety, stands_programs_that_ask_in_hard_ways)
 	ask(place, "unshared", 1);
 	ask(place, "execs", sample_amount(10, 30, 300));
 	ask(place, "passed", 1);
+	ask(place, "other_abi", 1);
 	ask(place, "closed", sample_amount(300, 1000, 30000));
 	ask(place, "unmapped", sample_amount(300, 1000, 30000));
 	ask(place, "liars", sample_amount(300, 1000, 30000));
