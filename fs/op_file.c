@@ -209,7 +209,7 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 		open.ineligible = is_doubtful(file);
 		open.copy_coming = could_be_copied_into(file, fresh, tid);
 	}
-	if (watch_open(file, fresh, tid))
+	if (watch_open(file, fresh, fuse_req_ctx(req)))
 		open.copy_coming = true;
 	if (!open_is_writable(file->flags)) {
 		io->opener = tid;

@@ -99,7 +99,7 @@ static void tell(const struct watch_stream *stream,
 
 /* ---------------------------------------------------------- opening a file */
 
-static void add_source(struct file *file, pid_t tid, pid_t pgid)
+static void add_source(struct file *file, const struct watch_who *who)
 {
 	struct fs *fs = file->fs;
 	struct stat st;
@@ -107,7 +107,7 @@ static void add_source(struct file *file, pid_t tid, pid_t pgid)
 	if (fstat(file->fd, &st) == 0 &&
 	    (uint64_t)st.st_size >= fs->opt.accel_min)
 		file->io->source =
-			watch_source_add(&fs->watch->sources, file, tid, pgid);
+			watch_source_add(&fs->watch->sources, file, who);
 }
 
 /* By the name of the thread's program; 0 if unknown. */
@@ -131,7 +131,7 @@ static uint64_t program_of(struct fs *fs, pid_t tid)
 	return key;
 }
 
-static bool add_stream(struct file *file, pid_t tid, pid_t pgid)
+static bool add_stream(struct file *file, const struct watch_who *who)
 {
 	struct watch_candidate candidates[WATCH_CANDIDATES];
 	struct fs *fs = file->fs;
@@ -139,9 +139,9 @@ static bool add_stream(struct file *file, pid_t tid, pid_t pgid)
 	struct statfs st;
 	uint64_t program;
 
-	if (!watch_source_list(fs, tid, pgid, false, candidates))
+	if (!watch_source_list(fs, who, false, candidates))
 		return false;
-	program = program_of(fs, tid);
+	program = program_of(fs, who->tid);
 	if (!watch_habit_allows(&fs->watch->habits, program) ||
 	    fstatfs(file->fd, &st) < 0 || st.f_bsize < 512 ||
 	    (st.f_bsize & (st.f_bsize - 1)) || st.f_bsize > (64 << 10))
@@ -151,26 +151,27 @@ static bool add_stream(struct file *file, pid_t tid, pid_t pgid)
 		return false;
 	pthread_mutex_init(&stream->lock, NULL);
 	match_init(&stream->match, (uint32_t)st.f_bsize);
-	stream->pgid = pgid;
+	stream->pgid = who->pgid;
 	stream->program = program;
 	file->io->stream = stream;
 	return true;
 }
 
-bool watch_open(struct file *file, bool fresh, pid_t tid)
+bool watch_open(struct file *file, bool fresh, const struct fuse_ctx *caller)
 {
 	bool writable = open_is_writable(file->flags);
-	pid_t pgid;
+	struct watch_who who = { .tid = caller->pid, .uid = caller->uid };
 
-	if (!file->fs->opt.accel || !file->io->inode->reflinks || tid <= 0 ||
+	if (!file->fs->opt.accel || !file->io->inode->reflinks ||
+	    who.tid <= 0 ||
 	    (writable && (!fresh || (file->flags & OTHER_WRITES))))
 		return false;
-	pgid = getpgid(tid);
-	if (pgid <= 0)
+	who.pgid = getpgid(who.tid);
+	if (who.pgid <= 0)
 		return false;
 	if (writable)
-		return add_stream(file, tid, pgid);
-	add_source(file, tid, pgid);
+		return add_stream(file, &who);
+	add_source(file, &who);
 	return false;
 }
 
@@ -237,11 +238,15 @@ static bool look_for_source(struct watch_stream *stream,
 {
 	struct watch_candidate candidates[WATCH_CANDIDATES];
 	struct fs *fs = write->dst->fs;
+	struct watch_who who = {
+		.tid = fuse_req_ctx(write->req)->pid,
+		.pgid = stream->pgid,
+		.uid = fuse_req_ctx(write->req)->uid,
+	};
 	bool found = false;
 	unsigned int n;
 
-	n = watch_source_list(fs, fuse_req_ctx(write->req)->pid, stream->pgid,
-			      true, candidates);
+	n = watch_source_list(fs, &who, true, candidates);
 	for (unsigned int i = 0; i < n; i++) {
 		struct file *src = candidates[i].file;
 

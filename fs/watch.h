@@ -28,13 +28,19 @@
 
 /* ---------------------------------------------------------- watch_source.c */
 
+/* Who opens, reads or writes. */
+struct watch_who {
+	pid_t tid, pgid;
+	uid_t uid;
+};
+
 /* A handle that a copy may read from; part of struct file_io. */
 struct watch_source {
 	struct watch_source *prev, *next; /* newest first */
 	struct file *file;
 	struct match_index *index; /* of its beginning, made on demand */
 	uint64_t id;		   /* never given twice */
-	pid_t tid, pgid;	   /* who opened it */
+	struct watch_who who;	   /* opened it */
 };
 
 #define WATCH_BUCKETS 64
@@ -57,15 +63,18 @@ struct watch_candidate {
 void watch_sources_init(struct watch_sources *sources);
 void watch_sources_done(struct watch_sources *sources);
 struct watch_source *watch_source_add(struct watch_sources *sources,
-				      struct file *file, pid_t tid, pid_t pgid);
+				      struct file *file,
+				      const struct watch_who *who);
 /* Takes NULL. */
 void watch_source_remove(struct watch_sources *sources,
 			 struct watch_source *source);
 /*
- * Sources that thread @tid of group @pgid may be copying, because it, its
- * process or an ancestor has opened them.  Return: how many.
+ * Sources that @who may be copying, because this thread, its process or an
+ * ancestor of the same user has opened them.  What others have open it must
+ * not even be able to guess, by whether extents are shared.  Return: how many.
  */
-unsigned int watch_source_list(struct fs *fs, pid_t tid, pid_t pgid, bool take,
+unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
+			       bool take,
 			       struct watch_candidate *ret_candidates);
 /* Where @data might come from; @fd is the candidate's own descriptor. */
 bool watch_source_find(struct watch_sources *sources,
@@ -157,7 +166,7 @@ struct watch_stream;
 struct watch_sources *watch_sources(struct fs *fs);
 
 /* Called while a handle is being opened; true: its writes must come here. */
-bool watch_open(struct file *file, bool fresh, pid_t tid);
+bool watch_open(struct file *file, bool fresh, const struct fuse_ctx *caller);
 /* At the end of a handle, with file->io. */
 void watch_close(struct file *file);
 /* Instead of file_write(), for a handle with a stream. */

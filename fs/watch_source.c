@@ -29,16 +29,16 @@ static struct watch_source **bucket_of(struct watch_sources *sources,
 }
 
 struct watch_source *watch_source_add(struct watch_sources *sources,
-				      struct file *file, pid_t tid, pid_t pgid)
+				      struct file *file,
+				      const struct watch_who *who)
 {
-	struct watch_source *source, **bucket = bucket_of(sources, pgid);
+	struct watch_source *source, **bucket = bucket_of(sources, who->pgid);
 
 	source = calloc(1, sizeof(*source));
 	if (!source)
 		return NULL;
 	source->file = file;
-	source->tid = tid;
-	source->pgid = pgid;
+	source->who = *who;
 	pthread_mutex_lock(&sources->lock);
 	source->id = ++sources->last_id;
 	source->next = *bucket;
@@ -58,7 +58,7 @@ void watch_source_remove(struct watch_sources *sources,
 	if (source->prev)
 		source->prev->next = source->next;
 	else
-		*bucket_of(sources, source->pgid) = source->next;
+		*bucket_of(sources, source->who.pgid) = source->next;
 	if (source->next)
 		source->next->prev = source->prev;
 	pthread_mutex_unlock(&sources->lock);
@@ -106,38 +106,41 @@ static bool is_related(struct fs *fs, pid_t writer, pid_t reader)
 	return false;
 }
 
-static unsigned int list_group(struct watch_sources *sources, pid_t pgid,
-			       bool take, struct watch_candidate *ret_list)
+static unsigned int list_group(struct watch_sources *sources,
+			       const struct watch_who *who, bool take,
+			       struct watch_candidate *ret_list)
 {
 	struct watch_source *source;
 	unsigned int count = 0;
 
 	pthread_mutex_lock(&sources->lock);
-	for (source = *bucket_of(sources, pgid);
+	for (source = *bucket_of(sources, who->pgid);
 	     source && count < WATCH_CANDIDATES; source = source->next) {
-		if (source->pgid != pgid)
+		if (source->who.pgid != who->pgid ||
+		    (who->uid && source->who.uid != who->uid))
 			continue;
 		if (take && !handle_take(source->file))
 			continue;
 		ret_list[count++] = (struct watch_candidate){
 			take ? source->file : NULL,
 			source->id,
-			source->tid,
+			source->who.tid,
 		};
 	}
 	pthread_mutex_unlock(&sources->lock);
 	return count;
 }
 
-unsigned int watch_source_list(struct fs *fs, pid_t tid, pid_t pgid, bool take,
+unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
+			       bool take,
 			       struct watch_candidate *ret_candidates)
 {
 	struct watch_candidate list[WATCH_CANDIDATES];
 	unsigned int count, kept = 0;
 
-	count = list_group(watch_sources(fs), pgid, take, list);
+	count = list_group(watch_sources(fs), who, take, list);
 	for (unsigned int i = 0; i < count; i++) {
-		if (is_related(fs, tid, list[i].tid))
+		if (is_related(fs, who->tid, list[i].tid))
 			ret_candidates[kept++] = list[i];
 		else if (take)
 			handle_put(list[i].file);
