@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "op_clone.h"
+#include "rules.h"
 
 int clone_state_new(struct fs *fs, struct clone_state **ret_clone)
 {
@@ -215,20 +216,23 @@ static void tell(const struct clone_job *job, int err)
 }
 
 /* What goes back with an error is for who asks for reasons or bad flags. */
-static void answer(struct aside_job *aside)
+static void end(struct clone_job *job, int err)
 {
-	struct clone_job *job = (struct clone_job *)aside;
-	int err;
-
-	if (job->drops)
-		event_give(&job->event);
-	err = kinds[job->nr].run(job);
 	tell(job, err);
 	reply_ioctl(job->req, 0, err, &job->arg, kinds[job->nr].size);
 	if (job->src)
 		handle_put(job->src);
 	handle_put(job->file);
 	free(job);
+}
+
+static void answer(struct aside_job *aside)
+{
+	struct clone_job *job = (struct clone_job *)aside;
+
+	if (job->drops)
+		event_give(&job->event);
+	end(job, kinds[job->nr].run(job));
 }
 
 static int find_source(struct clone_job *job)
@@ -273,6 +277,56 @@ static void start(struct clone_job *job)
 	free(job);
 }
 
+/* A fault rule applies: refuses, fails, or does less. */
+static void run_ruled(const struct rules_job *ruled)
+{
+	struct clone_job *job = ruled->arg;
+	const struct fault_hit *hit = &ruled->hit;
+	bool is_src = hit->side == OFFLAY_SOURCE;
+	uint32_t reason = rules_reason(hit->deny);
+
+	switch (hit->answer) {
+	case FAULT_ERRNO:
+		end(job, -hit->err);
+		return;
+	case FAULT_REFUSE:
+		if (ruled->op == FAULT_CLONE) {
+			job->arg.clone.src_reasons = is_src ? reason : 0;
+			job->arg.clone.dst_reasons = is_src ? 0 : reason;
+		} else {
+			job->arg.dedupe.src_reasons = is_src ? reason : 0;
+			job->arg.dedupe.dst_reasons = is_src ? 0 : reason;
+		}
+		end(job, -EOPNOTSUPP);
+		return;
+	case FAULT_FORBID:
+		if (hit->methods & OFFLAY_METHOD_CLONE) {
+			end(job, -EOPNOTSUPP);
+			return;
+		}
+		break;
+	case FAULT_SHORT:
+		job->arg.dedupe.length = hit->length;
+		break;
+	default:
+		break;
+	}
+	start(job);
+}
+
+static bool is_ruled(struct clone_job *job)
+{
+	struct fault_call call = { .op = FAULT_CLONE, .align = RULES_ALIGN };
+
+	if (job->nr == _IOC_NR(OFFLAY_IOC_CLONE)) {
+		call.length = clone_length(job);
+	} else {
+		call.op = FAULT_DEDUPE;
+		call.length = job->arg.dedupe.length;
+	}
+	return rules_take(job->req, &call, job->src, job->file, run_ruled, job);
+}
+
 bool op_clone(fuse_req_t req, struct file *file, uint64_t fh, unsigned int cmd,
 	      const void *in, size_t in_size, size_t out_size)
 {
@@ -306,6 +360,7 @@ bool op_clone(fuse_req_t req, struct file *file, uint64_t fh, unsigned int cmd,
 		return true;
 	}
 	atomic_fetch_add(&file->refs, 1);
-	start(job);
+	if (!job->src || !is_ruled(job))
+		start(job);
 	return true;
 }

@@ -10,6 +10,7 @@
 
 #include "file.h"
 #include "refusal.h"
+#include "rules.h"
 
 /*
  * One reply at most: a caller cannot be killed while its request is here, and
@@ -28,6 +29,7 @@
 
 struct copy_state {
 	struct offlay_engine *engine;
+	struct sys_ops ops; /* of @engine */
 	struct refusal_table refusals;
 	struct page_dropper *dropper;
 	struct verdict_volume volume; /* the last one that was asked for */
@@ -45,9 +47,11 @@ int copy_state_new(struct fs *fs, struct copy_state **ret_copy)
 	copy = calloc(1, sizeof(*copy));
 	if (!copy)
 		return -ENOMEM;
+	copy->ops = sys_kernel_ops;
+	copy->ops.clone = rules_clone;
 	err = page_dropper_new(fs, &copy->dropper);
 	if (!err)
-		err = offlay_engine_new(&copy->engine);
+		err = copy_engine_new(&copy->ops, fs, &copy->engine);
 	if (err) {
 		page_dropper_free(copy->dropper);
 		free(copy);

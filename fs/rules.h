@@ -44,6 +44,9 @@ struct rules_job {
 	struct fuse_bufvec *in; /* of a write that does not wait */
 	unsigned int cmd;	/* of an ioctl */
 	size_t out_size;
+	/* In place of all that: does what the rule says, by @arg. */
+	void (*run)(const struct rules_job *job);
+	void *arg;
 	struct event event; /* once it has to wait */
 	void *kept; /* what @name and @data are in, once it has to wait */
 };
@@ -67,6 +70,26 @@ bool rules_match(struct rules *rules, const struct fault_call *call,
  */
 const char *rules_path(struct fs *fs, int fd, char buf[PATH_MAX]);
 
+/* rules_take.c */
+
+/* Of O_DIRECT, whatever the device's sector is; of tokens and of blocks. */
+#define RULES_ALIGN 4096
+
+/*
+ * For a request that has its own state: asks the rules about @call, whose
+ * names are those of @src and @dst, and has @run called with @arg where one
+ * applies, now or later.  False: none does.
+ */
+bool rules_take(fuse_req_t req, struct fault_call *call, struct file *src,
+		struct file *dst, void (*run)(const struct rules_job *job),
+		void *arg);
+
+/* rules_seam.c */
+
+/* The copy engine's clone: as the kernel's, unless a rule says otherwise. */
+int rules_clone(void *ctx, int src_fd, uint64_t src_offset, uint64_t length,
+		int dst_fd, uint64_t dst_offset);
+
 /* rules_wait.c */
 
 /* Lets @job wait as its rule says, on a thread of its own, and runs it. */
@@ -74,5 +97,7 @@ void rules_wait(const struct rules_job *job);
 
 /* rules_run.c: does what the rule says and answers the request. */
 void rules_run(const struct rules_job *job);
+/* OFFLAY_DENY_* as a bit of reasons. */
+uint32_t rules_reason(unsigned int deny);
 
 #endif

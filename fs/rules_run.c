@@ -8,7 +8,7 @@
 #include "offlay_uapi.h"
 #include "rules.h"
 
-static uint32_t reason_of(unsigned int deny)
+uint32_t rules_reason(unsigned int deny)
 {
 	switch (deny) {
 	case OFFLAY_DENY_SPARSE:
@@ -42,9 +42,9 @@ static void run_copy(const struct rules_job *job)
 		break;
 	case FAULT_REFUSE:
 		if (job->hit.side == OFFLAY_SOURCE)
-			orders.src_reasons = reason_of(job->hit.deny);
+			orders.src_reasons = rules_reason(job->hit.deny);
 		else
-			orders.dst_reasons = reason_of(job->hit.deny);
+			orders.dst_reasons = rules_reason(job->hit.deny);
 		break;
 	case FAULT_FORBID:
 		orders.forbidden = job->hit.methods;
@@ -176,6 +176,10 @@ static void run_plain(const struct rules_job *job)
 
 void rules_run(const struct rules_job *job)
 {
+	if (job->run) {
+		job->run(job);
+		return;
+	}
 	switch (job->op) {
 	case FAULT_COPY:
 		run_copy(job);

@@ -10,8 +10,6 @@
 #include "refusal.h"
 #include "rules.h"
 
-/* Of O_DIRECT, whatever the device's sector is; and of tokens. */
-#define ALIGN	   4096
 #define CANNOT_CUT UINT32_MAX
 
 static const enum offlay_op event_ops[FAULT_OPS] = {
@@ -42,6 +40,23 @@ static bool take(struct rules_job *job, const struct fault_call *call)
 	else
 		rules_run(job);
 	return true;
+}
+
+bool rules_take(fuse_req_t req, struct fault_call *call, struct file *src,
+		struct file *dst, void (*run)(const struct rules_job *job),
+		void *arg)
+{
+	struct rules_job job = { .req = req, .run = run, .arg = arg };
+	char src_path[PATH_MAX], dst_path[PATH_MAX];
+	struct fs *fs = fs_of(req);
+	struct stat st;
+
+	if (!rules_name(fs, call->op) || fstat(dst->fd, &st))
+		return false;
+	call->src = rules_path(fs, src->fd, src_path);
+	call->dst = rules_path(fs, dst->fd, dst_path);
+	call->block = (uint32_t)st.st_blksize;
+	return take(&job, call);
 }
 
 static void set_fi(struct rules_job *job, const struct fuse_file_info *fi)
@@ -103,7 +118,7 @@ static uint32_t align_of(const struct file *file,
 {
 	if (!file->io->direct || !is_callers)
 		return CANNOT_CUT;
-	return fi->flags & O_DIRECT ? ALIGN : 1;
+	return fi->flags & O_DIRECT ? RULES_ALIGN : 1;
 }
 
 bool rules_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -255,14 +270,14 @@ static bool is_ruled_ioctl(unsigned int cmd, const void *in, size_t size,
 		memcpy(&read, in, size);
 		call->op = FAULT_TOKEN_READ;
 		call->length = read.in.copy_length;
-		call->align = ALIGN;
+		call->align = RULES_ALIGN;
 		return true;
 	}
 	if (cmd == OFFLAY_IOC_ODX_WRITE && size == sizeof(write)) {
 		memcpy(&write, in, size);
 		call->op = FAULT_TOKEN_WRITE;
 		call->length = write.in.copy_length;
-		call->align = ALIGN;
+		call->align = RULES_ALIGN;
 		return true;
 	}
 	return false;

@@ -114,7 +114,13 @@ static void *wait_and_run(void *arg)
 	event_give(&job->event);
 	switch (wait_for_end(rules, job)) {
 	case INTERRUPTED:
-		reply_err(job->req, -EINTR);
+		job->hit.answer = FAULT_ERRNO;
+		job->hit.err = EINTR;
+		/* Tokens have no word for it. */
+		if (job->run)
+			job->run(job);
+		else
+			reply_err(job->req, -EINTR);
 		break;
 	case CLEARED:
 		job->hit.answer = FAULT_PLAIN;
