@@ -24,12 +24,12 @@ static const struct {
 			   EROFS,  ESTALE, ETIMEDOUT,  ETXTBSY,	  EXDEV } },
 	[FAULT_CLONE] = { "clone",
 			  { EACCES, EAGAIN, EBADF, EDQUOT, EFBIG, EINTR, EINVAL,
-			    EIO, EISDIR, ENOMEM, ENOSPC, ENOTTY, EOPNOTSUPP,
-			    EPERM, EROFS, ESTALE, ETIMEDOUT, ETXTBSY, EXDEV } },
+			    EIO, EISDIR, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM,
+			    EROFS, ESTALE, ETIMEDOUT, ETXTBSY, EXDEV } },
 	[FAULT_DEDUPE] = { "dedupe",
 			   { EACCES, EBADF, EDQUOT, EINTR, EINVAL, EIO, EISDIR,
-			     ENOMEM, ENOSPC, ENOTTY, EOPNOTSUPP, EPERM, EROFS,
-			     ESTALE, ETIMEDOUT, ETXTBSY, EXDEV } },
+			     ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, EROFS, ESTALE,
+			     ETIMEDOUT, ETXTBSY, EXDEV } },
 	[FAULT_READ] = { "read",
 			 { EBADF, EINTR, EINVAL, EIO, EISDIR, ENOMEM, ESTALE,
 			   ETIMEDOUT } },
@@ -80,9 +80,9 @@ bool fault_is_legal(enum fault_op op, int err)
 }
 
 /*
- * ENOSYS means "never ask again" where the kernel has another way; a copy and
- * what comes by ioctl have their own ways of saying it.  Tokens know the
- * errors of their table only.
+ * ENOSYS means "never ask again" where the kernel has another way; a copy has
+ * its own way of saying it.  Of a private ioctl, ENOTTY says that this is no
+ * mount of ours.  Tokens know the errors of their table only.
  */
 bool fault_is_deliverable(enum fault_op op, int err)
 {
@@ -92,6 +92,9 @@ bool fault_is_deliverable(enum fault_op op, int err)
 	case FAULT_CREATE:
 	case FAULT_TRUNCATE:
 		return err != ENOSYS;
+	case FAULT_CLONE:
+	case FAULT_DEDUPE:
+		return err != ENOSYS && err != ENOTTY;
 	case FAULT_TOKEN_READ:
 	case FAULT_TOKEN_WRITE:
 		return offlay_status_by_errno(err) != NULL;

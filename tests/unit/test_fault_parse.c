@@ -111,6 +111,9 @@ static const struct {
 	{ "open : errno=ENOSYS unsafe",
 	  "1:8: expected another errno: open cannot carry this one to its "
 	  "caller" },
+	{ "clone : errno=ENOTTY unsafe",
+	  "1:9: expected another errno: clone cannot carry this one to its "
+	  "caller" },
 	{ "token_read : errno=ELOOP unsafe",
 	  "1:14: expected another errno: token_read cannot carry this one to "
 	  "its caller" },
@@ -266,7 +269,7 @@ Test(fault_parse, knows_what_is_legal)
 		{ "copy : errno=ENOSYS", true },
 		{ "copy : errno=ENOENT", false },
 		{ "copy : errno=EPIPE", false },
-		{ "clone : errno=ENOTTY", true },
+		{ "clone : errno=EAGAIN", true },
 		{ "clone : errno=ENOENT", false },
 		{ "dedupe : errno=EXDEV", true },
 		{ "read : errno=EIO", true },
