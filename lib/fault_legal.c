@@ -9,8 +9,8 @@
 #define LIST_MAX  32
 
 /*
- * What the manual page of the operation names, less what a correct call on a
- * regular file never meets (EFAULT, EPIPE, EAGAIN of a pipe); and what network
+ * What the manual page of the operation names, less what is not of a regular
+ * file (EPIPE, EAGAIN of a pipe) or of any file (EFAULT); and what network
  * filesystems, quotas and signals add.  offlay-rules(5) has the same table.
  */
 static const struct {
