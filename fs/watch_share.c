@@ -11,6 +11,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "rules.h"
 #include "watch.h"
 
 /* Compared at a time: stays in the processor's cache. */
@@ -261,8 +262,8 @@ static int clone_range(const struct watch_bond *bond,
 
 	writer = creds_enter_writer(write->req, fd,
 				    file_write_drops(write->req, write->fi));
-	err = sys_kernel_ops.clone(NULL, bond->fd, src_offset, length, fd,
-				   write->offset + skip);
+	err = rules_clone(write->dst->fs, bond->fd, src_offset, length, fd,
+			  write->offset + skip);
 	creds_leave_writer(write->req, writer);
 	return err;
 }

@@ -423,3 +423,38 @@ Test(rules_answers, forbid_the_clone_and_not_the_copy)
 		rules_place_close(&place);
 	}
 }
+
+/* The clone behind a program that copies by hand; its bytes are written. */
+Test(rules_answers, forbid_what_writes_are_turned_into)
+{
+	static const struct {
+		const char *rule;
+		bool shares;
+	} clones[] = {
+		{ "", true },
+		{ "clone : errno=EIO", false },
+		{ "clone file=x : forbid=clone", false },
+		{ "clone file=y : forbid=clone", true },
+	};
+	const struct rules_case *where = NULL;
+	struct rules_place place;
+
+	while ((where = rules_next_case(where))) {
+		if (!backing_has_reflink(where->backing))
+			continue;
+		rules_place_open(where, "accel,accel_min=4K", &place);
+		for (size_t i = 0; i < sizeof(clones) / sizeof(*clones); i++) {
+			rules_set(&place, clones[i].rule);
+			cr_assert_eq(COMMAND(NULL, "sh", "-c",
+					     "cd \"$0\" && rm -f x && "
+					     "cp --reflink=never a x && sync x",
+					     place.mount.point),
+				     0);
+			cr_expect_eq(shared_of(&place, "x") > 0,
+				     clones[i].shares, "%s: %s",
+				     rules_case_name(where), clones[i].rule);
+			rules_same(&place, "a", "x");
+		}
+		rules_place_close(&place);
+	}
+}
