@@ -229,6 +229,8 @@ void inode_count(struct fs *fs, __u64 gauges[OFFLAY_GAUGE_COUNT]);
 mode_t inode_type(const struct inode *inode);  /* S_IF* */
 uint64_t inode_dev(const struct inode *inode); /* backing's st_dev */
 uint64_t inode_ino(const struct inode *inode); /* backing's st_ino */
+/* Some object of the filesystem that it is on; -1 where none is known. */
+int inode_mount_fd(const struct inode *inode);
 fuse_ino_t inode_nodeid(const struct inode *inode);
 /* The inode number that the mount shows for (@dev, @ino) of the backing. */
 uint64_t inode_shown_ino(struct fs *fs, uint64_t dev, uint64_t ino);
@@ -428,6 +430,12 @@ int odx_state_new(struct fs *fs, int source_fd, struct odx_state **ret_odx);
 /* Before the tables of files and inodes go away; takes NULL. */
 void odx_state_stop(struct odx_state *odx);
 void odx_state_free(struct odx_state *odx); /* takes NULL */
+/*
+ * Around what may cut @inode's file off: the bytes of an offload write would
+ * bring back what was cut off meanwhile.
+ */
+void odx_truncate_begin(struct odx_state *odx, const struct inode *inode);
+void odx_truncate_end(struct odx_state *odx, const struct inode *inode);
 /* False: not one of these; else the request is answered, or will be. */
 bool op_odx(fuse_req_t req, struct file *file, unsigned int cmd, const void *in,
 	    size_t in_size, size_t out_size);

@@ -413,6 +413,11 @@ uint64_t inode_ino(const struct inode *inode)
 	return inode->ino;
 }
 
+int inode_mount_fd(const struct inode *inode)
+{
+	return inode->mount->fd;
+}
+
 fuse_ino_t inode_nodeid(const struct inode *inode)
 {
 	return inode->id;

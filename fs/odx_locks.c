@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Byte-range locks that callers hold through the mount, as the kernel lists. */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +90,62 @@ static int process_of(struct fs *fs, pid_t tid)
 	return pid;
 }
 
+/* Does a line of an fdinfo file name exactly this lock? */
+static bool names_lock(const char *line, uint64_t dev, uint64_t ino,
+		       const struct held *held)
+{
+	struct held own;
+
+	return !strncmp(line, "lock:", 5) && parse(line + 5, dev, ino, &own) &&
+	       !own.is_posix && own.is_write == held->is_write &&
+	       own.start == held->start && own.end == held->end;
+}
+
+static bool has_lock(DIR *dir, const char *name, uint64_t dev, uint64_t ino,
+		     const struct held *held)
+{
+	bool found = false;
+	char line[256];
+	FILE *info;
+	int fd;
+
+	fd = openat(dirfd(dir), name, O_RDONLY | O_CLOEXEC);
+	info = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!info) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while (!found && fgets(line, sizeof(line), info))
+		found = names_lock(line, dev, ino, held);
+	fclose(info);
+	return found;
+}
+
+/* Locks of a description are listed with each descriptor that it has. */
+static bool is_own(struct fs *fs, int process, uint64_t dev, uint64_t ino,
+		   const struct held *held)
+{
+	const struct dirent *entry;
+	bool found = false;
+	char name[32];
+	DIR *dir;
+	int fd;
+
+	snprintf(name, sizeof(name), "%d/fdinfo", process);
+	fd = openat(copy_proc_fd(fs), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while (!found && (entry = readdir(dir)) != NULL)
+		found = has_lock(dir, entry->d_name, dev, ino, held);
+	closedir(dir);
+	return found;
+}
+
 int odx_find_lock(struct odx_state *odx, struct file *file, pid_t pid,
 		  bool to_write, uint64_t offset, uint64_t length,
 		  bool *ret_is_locked)
@@ -112,7 +170,11 @@ int odx_find_lock(struct odx_state *odx, struct file *file, pid_t pid,
 			continue;
 		if (process < 0)
 			process = process_of(odx->fs, pid);
-		is_locked = !held.is_posix || held.pid != process;
+		if (held.is_posix)
+			is_locked = held.pid != process;
+		else
+			is_locked = !process ||
+				    !is_own(odx->fs, process, dev, ino, &held);
 	}
 	fclose(locks);
 	*ret_is_locked = is_locked;

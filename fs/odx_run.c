@@ -125,6 +125,17 @@ static bool can_write(const struct file *file)
 	return open_is_writable(file->flags) && !(file->flags & O_APPEND);
 }
 
+/* On the filesystem of the file, which may be mounted below SOURCE. */
+static int place_of(const struct odx_state *odx, const struct file *file)
+{
+	int fd = inode_mount_fd(file->inode);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		return fd;
+	return odx->dir_fd;
+}
+
 static void make_token(struct odx_state *odx, struct odx_job *job,
 		       const struct odx_plan *plan, uint64_t copy_max,
 		       const struct offlay_status **ret_status)
@@ -133,7 +144,7 @@ static void make_token(struct odx_state *odx, struct odx_job *job,
 	struct offlay_odx_read_output *out = &job->arg.read.out;
 	struct snapshot_range range = {
 		.src_fd = job->file->fd,
-		.dir_fd = odx->dir_fd,
+		.dir_fd = place_of(odx, job->file),
 		.offset = in->file_offset,
 		.length = plan->length,
 		.copy_max = copy_max,
@@ -259,15 +270,11 @@ static int write_data(struct odx_state *odx, struct odx_job *job,
 	return 0;
 }
 
-/* Puts what the plan says to its place; whole sectors count. */
-static int put(struct odx_state *odx, struct odx_job *job,
-	       const struct token_use *use, const struct odx_plan *plan,
-	       uint64_t size, uint32_t sector)
+static int put_locked(struct odx_state *odx, struct odx_job *job,
+		      const struct token_use *use, uint64_t length,
+		      uint64_t *ret_done)
 {
-	struct offlay_ioc_odx_write *arg = &job->arg.write;
-	uint64_t offset = arg->in.file_offset, done = 0;
-	/* The last sector may reach behind the end, where nothing is written. */
-	uint64_t length = copy_min(plan->length, size - offset);
+	uint64_t offset = job->arg.write.in.file_offset;
 	struct offlay_result zeros = { 0 };
 	struct file *file = job->file;
 	enum creds_writer writer;
@@ -276,17 +283,44 @@ static int put(struct odx_state *odx, struct odx_job *job,
 	writer = creds_enter_writer(job->req, file->fd,
 				    creds_caller_drops_suid(job->req));
 	if (use->is_zero)
-		err = write_zeros(file->fd, offset, length, &done, &zeros);
+		err = write_zeros(file->fd, offset, length, ret_done, &zeros);
 	else
-		err = write_data(odx, job, use, length, &done);
+		err = write_data(odx, job, use, length, ret_done);
 	creds_leave_writer(job->req, writer);
 	event_copied(job->req, &zeros);
 	file_changed(file->inode);
+	return err;
+}
+
+/* Puts what the plan says to its place; whole sectors count. */
+static int put(struct odx_state *odx, struct odx_job *job,
+	       const struct token_use *use, const struct odx_plan *plan,
+	       uint32_t sector)
+{
+	struct offlay_ioc_odx_write *arg = &job->arg.write;
+	uint64_t offset = arg->in.file_offset, done = 0, length = 0, all = 0;
+	pthread_rwlock_t *lock = odx_size_lock(odx, job->file->inode);
+	struct stat st;
+	int err = 0;
+
+	pthread_rwlock_rdlock(lock);
+	/* It may have been cut off since it was looked at. */
+	if (fstat(job->file->fd, &st) < 0)
+		err = -errno;
+	else if (offset >= (uint64_t)st.st_size)
+		err = -ENODATA;
+	if (!err) {
+		/* The last sector may reach behind the end; no byte does. */
+		length = copy_min(plan->length, (uint64_t)st.st_size - offset);
+		all = copy_min(plan->length, odx_round_up(length, sector));
+		err = put_locked(odx, job, use, length, &done);
+	}
+	pthread_rwlock_unlock(lock);
 	drop_pages(job, offset, length);
 	drop_attributes(job);
 	if (err)
 		return err;
-	done = done == length ? plan->length : done & ~(uint64_t)(sector - 1);
+	done = done == length ? all : done & ~(uint64_t)(sector - 1);
 	if (!done)
 		return -EIO;
 	arg->out.length_written = done;
@@ -330,7 +364,7 @@ const struct offlay_status *odx_run_write(struct odx_state *odx,
 		return odx_status_of(err, OFFLAY_DESTINATION);
 	status = odx_check_token(&limits, &request, use.length, &plan);
 	if (!status) {
-		err = put(odx, job, &use, &plan, file.size, limits.sector);
+		err = put(odx, job, &use, &plan, limits.sector);
 		if (err)
 			status = odx_status_of(err, OFFLAY_DESTINATION);
 		note_decline(job, err);

@@ -105,12 +105,14 @@ static int set_size(fuse_req_t req, const struct pin *pin, off_t size,
 	int err;
 
 	file = fi ? handle_get(fs, fi->fh) : NULL;
+	odx_truncate_begin(fs->odx, pin->inode);
 	writer = creds_enter_writer(req, pin->fd, drop_suid);
 	if (file)
 		err = ftruncate(file->fd, size) ? -errno : 0;
 	else
 		err = truncate(inode_fd_path(pin, path), size) ? -errno : 0;
 	creds_leave_writer(req, writer);
+	odx_truncate_end(fs->odx, pin->inode);
 	file_changed(pin->inode);
 	return err;
 }

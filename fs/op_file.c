@@ -305,11 +305,17 @@ static int open_as_caller(fuse_req_t req, const struct pin *pin,
 {
 	bool drops = (fi->flags & O_TRUNC) &&
 		     (fi->kill_suidgid || creds_caller_drops_suid(req));
-	enum creds_writer writer = creds_enter_writer(req, pin->fd, drops);
+	struct odx_state *odx = fs_of(req)->odx;
+	enum creds_writer writer;
 	int fd;
 
+	if (fi->flags & O_TRUNC)
+		odx_truncate_begin(odx, pin->inode);
+	writer = creds_enter_writer(req, pin->fd, drops);
 	fd = open_backing(req, pin, fi->flags);
 	creds_leave_writer(req, writer);
+	if (fi->flags & O_TRUNC)
+		odx_truncate_end(odx, pin->inode);
 	return fd;
 }
 

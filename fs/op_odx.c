@@ -36,6 +36,8 @@ int odx_state_new(struct fs *fs, int source_fd, struct odx_state **ret_odx)
 		err = token_table_new(&fs->opt.tokens, &odx->table);
 	if (!err)
 		err = offlay_engine_new(&odx->engine);
+	for (size_t i = 0; i < ODX_SIZE_LOCKS; i++)
+		pthread_rwlock_init(&odx->size_locks[i], NULL);
 	pthread_mutex_init(&odx->lock, NULL);
 	pthread_cond_init(&odx->wake, NULL);
 	pthread_condattr_init(&clock);
@@ -86,8 +88,20 @@ void odx_state_free(struct odx_state *odx)
 		close(odx->dir_fd);
 	pthread_cond_destroy(&odx->wake);
 	pthread_cond_destroy(&odx->tick);
+	for (size_t i = 0; i < ODX_SIZE_LOCKS; i++)
+		pthread_rwlock_destroy(&odx->size_locks[i]);
 	pthread_mutex_destroy(&odx->lock);
 	free(odx);
+}
+
+void odx_truncate_begin(struct odx_state *odx, const struct inode *inode)
+{
+	pthread_rwlock_wrlock(odx_size_lock(odx, inode));
+}
+
+void odx_truncate_end(struct odx_state *odx, const struct inode *inode)
+{
+	pthread_rwlock_unlock(odx_size_lock(odx, inode));
 }
 
 static void *sweep(void *arg)

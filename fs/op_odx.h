@@ -6,6 +6,9 @@
 #include "file.h"
 #include "odx.h"
 
+/* Files share them by their node ids. */
+#define ODX_SIZE_LOCKS 64
+
 struct odx_state {
 	struct fs *fs;
 	struct token_table *table;
@@ -14,6 +17,12 @@ struct odx_state {
 	uid_t owner;	      /* who mounted */
 	atomic_uint requests; /* that reached the storage */
 	_Atomic uint64_t dev; /* st_dev of the mount; 0 until asked for */
+	/*
+	 * Each guards its files' sizes: shared while an offload write puts its
+	 * bytes, exclusive while a file is cut off.  Nobody waits for the
+	 * kernel's pages meanwhile, since these wait for requests.
+	 */
+	pthread_rwlock_t size_locks[ODX_SIZE_LOCKS];
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t wake;  /* for @worker */
 	pthread_cond_t tick;  /* for @sweeper */
@@ -47,6 +56,11 @@ struct odx_job {
 };
 
 uint64_t odx_now(void);
+static inline pthread_rwlock_t *odx_size_lock(struct odx_state *odx,
+					      const struct inode *inode)
+{
+	return &odx->size_locks[inode_nodeid(inode) % ODX_SIZE_LOCKS];
+}
 /* A token was made: it will have to expire. */
 void odx_wake_sweeper(struct odx_state *odx);
 
@@ -60,8 +74,8 @@ const struct offlay_status *odx_run_write(struct odx_state *odx,
  * odx_locks.c: does another than the caller @pid hold a byte-range lock
  * through the mount that forbids this access?  The kernel keeps these locks to
  * itself, so its list is read.  Whole-file locks of flock(2) do not count; one
- * of an open file description (F_OFD_SETLK) counts against everybody, since
- * the list does not say whose it is.
+ * of an open file description (F_OFD_SETLK) belongs to each process that has
+ * the description.
  */
 int odx_find_lock(struct odx_state *odx, struct file *file, pid_t pid,
 		  bool to_write, uint64_t offset, uint64_t length,
