@@ -66,10 +66,10 @@ static bool is_misled_by_cache(const struct offlay_facts *facts)
 
 /* One way through the extents of a file. */
 struct walk {
-	struct facts_batch batch;
 	uint64_t covered; /* end of the extents so far */
 	struct hole hole; /* @start is UINT64_MAX until there is one */
 	bool unwritten;	  /* there were blocks that were never written */
+	struct facts_batch batch;
 };
 
 /* Return: whether the hole, with data behind it, is found. */
