@@ -318,8 +318,8 @@ Test(rules_tool, does_what_its_page_shows)
 		"dd if=../small of=x conv=fsync && dd if=../small of=x conv=fsync "
 		"&& ! dd if=../small of=x conv=fsync && "
 		"dd if=../small of=x conv=fsync",
-		"touch 'last year.txt'; ! cat 'last year.txt' 2>err && "
-		"grep Stale err && cp ../small s && cp s x && cmp s x",
+		("touch 'last year.txt'; ! cat 'last year.txt' 2>err && "
+		 "grep Stale err && cp ../small s && cp s x && cmp s x"),
 		"cp ../small s && cp s s.img && cp s.img x && cmp s x",
 	};
 	static char examples[EXAMPLES_MAX][512];
