@@ -259,6 +259,11 @@ void conform_place_remove(struct conform_place *place, bool keep)
 	close_fd(&place->kept_fd);
 	close_fd(&place->in_fd);
 	close_fd(&place->out_fd);
+	if (keep && *place->on) {
+		report_error("kept in %s", place->on);
+		remove_all(place->dir);
+		return;
+	}
 	if (keep && *place->dir) {
 		if (*place->volume)
 			report_error("kept in %s; when done: umount %s && "

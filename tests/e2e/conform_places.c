@@ -208,8 +208,11 @@ Test(conform_places, cleans_up_when_it_is_interrupted)
 Test(conform_places, keeps_what_it_is_told_to_keep)
 {
 	char line[3 * PATH_MAX], dir[PATH_MAX], script[2 * PATH_MAX];
+	char temp[PATH_MAX];
 
 	volume_scratch_dir("on", dir);
+	make_temp(temp);
+	cr_assert_eq(setenv("TMPDIR", temp, 1), 0);
 	snprintf(line, sizeof(line),
 		 "conform --keep --on '%s' --only clone/5MiB -- sh -c "
 		 "'head -c 100 \"$1\" >\"$2\"' sh {src} {dst}",
@@ -218,4 +221,6 @@ Test(conform_places, keeps_what_it_is_told_to_keep)
 	snprintf(script, sizeof(script),
 		 "test $(find '%s' -name 5MiB -size 100c | wc -l) = 1", dir);
 	tool_sh("/", script, NULL);
+	/* And no more than that. */
+	cr_expect_eq(count_entries(temp), 0);
 }
