@@ -21,8 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 #include <sys/syscall.h>
+#include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -37,15 +38,34 @@
  */
 #define FILLED_NSEC 100000000ull
 
-/* How often to look again at a thread that has not gone to sleep yet. */
-#define LOOKS 2000
+/*
+ * How long to look at a thread that has not gone to sleep yet, nanoseconds:
+ * first again at once, then now and then.
+ */
+#define LOOK_FIRST 100000ull
+#define LOOK_MAX   500000000ull
+
+/* False when it is time to give up. */
+static bool wait_to_look(uint64_t start)
+{
+	const struct timespec moment = { .tv_nsec = 50000 };
+	uint64_t passed = file_now() - start;
+
+	if (passed < LOOK_FIRST)
+		sched_yield();
+	else
+		nanosleep(&moment, NULL);
+	return passed < LOOK_MAX;
+}
 
 /*
- * Reads the system call that thread @tid waits in.  It may not have gone to
- * sleep yet after sending its request: then it is "running" a moment longer.
+ * Reads the system call that thread @tid waits in; empty if it cannot be seen.
+ * The thread may not have gone to sleep yet after sending its request: then it
+ * is "running" until it has, which is long where many want the processor.
  */
 static void call_read(struct fs *fs, pid_t tid, struct refusal_call *ret_call)
 {
+	uint64_t start = file_now();
 	char path[32];
 	ssize_t n;
 	int fd;
@@ -55,12 +75,9 @@ static void call_read(struct fs *fs, pid_t tid, struct refusal_call *ret_call)
 	fd = openat(copy_proc_fd(fs), path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	for (int look = 0; look < LOOKS; look++) {
+	do {
 		n = pread(fd, ret_call->text, sizeof(ret_call->text) - 1, 0);
-		if (n <= 0 || ret_call->text[0] != 'r')
-			break;
-		sched_yield();
-	}
+	} while (n > 0 && ret_call->text[0] == 'r' && wait_to_look(start));
 	close(fd);
 	if (n < 0)
 		n = 0;
@@ -150,6 +167,8 @@ enum refusal_answer refusal_on_read(fuse_req_t req, struct file *file,
 	if (!file->io->direct || !refusal.call.text[0])
 		return REFUSAL_LIKELY;
 	call_read(fs, tid, &call);
+	if (!call.text[0])
+		return REFUSAL_LIKELY;
 	if (refusal_judge_read(&refusal, fh, &call) == REFUSAL_CERTAIN ||
 	    (fills_cache && is_read_ahead(&call))) {
 		*ret_err = refusal.err;

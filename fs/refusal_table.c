@@ -134,5 +134,7 @@ enum refusal_answer refusal_judge_write(const struct refusal *refusal,
 		return REFUSAL_NONE;
 	if (is_same_call(refusal, call))
 		return REFUSAL_CERTAIN;
-	return refusal->call.text[0] ? REFUSAL_NONE : REFUSAL_LIKELY;
+	if (refusal->call.text[0] && call->text[0])
+		return REFUSAL_NONE;
+	return REFUSAL_LIKELY;
 }
