@@ -41,7 +41,7 @@ struct verdict_kept {
 
 /* What is known of an inode that was opened at least once. */
 struct inode_io {
-	/* Guards all but @local, @reflinks, @filled, @slow. */
+	/* Guards all but @local, @reflinks, @filling, @filled, @slow. */
 	pthread_mutex_t lock;
 	enum io_mode mode;
 	int backing_id; /* valid while mode is IO_PASSTHROUGH */
@@ -49,9 +49,10 @@ struct inode_io {
 	unsigned int writers;	   /* opens that may write behind our back */
 	uint64_t changes;	   /* counted by file_changed() */
 	struct verdict_kept *kept; /* one a side (enum offlay_side), or NULL */
-	bool local;    /* the backing has no errors to say at close(2) */
-	bool reflinks; /* the backing has leases and shares extents */
-	_Atomic uint64_t filled; /* file_now() when pages.c was needed last */
+	bool local;	     /* the backing has no errors to say at close(2) */
+	bool reflinks;	     /* the backing has leases and shares extents */
+	atomic_uint filling; /* page_fill() without its page_drop() done */
+	_Atomic uint64_t filled; /* file_now() when the last one was done */
 	atomic_bool slow; /* open so that each read comes here: st_blksize */
 };
 
@@ -65,6 +66,7 @@ struct copy_trail {
 struct page_drop {
 	struct file *next;
 	uint64_t start, end;
+	unsigned int fills; /* how many page_fill() it is for */
 	bool queued;
 };
 
@@ -149,7 +151,11 @@ bool file_write_drops(fuse_req_t req, const struct fuse_file_info *fi);
 
 struct page_dropper;
 int page_dropper_new(struct fs *fs, struct page_dropper **ret_dropper);
-/* Makes the kernel forget what it has just been given of @file. */
+/* Before the kernel is given pages of @file that are to go away again. */
+void page_fill(struct file *file);
+/* Nanoseconds that there have been none for sure. */
+uint64_t page_fill_age(struct file *file);
+/* After page_fill(): makes the kernel forget what it has just been given. */
 void page_drop(struct file *file, uint64_t offset, uint64_t length);
 /* Finishes what is to do; before the tables of files and inodes go away. */
 void page_dropper_stop(struct page_dropper *dropper);

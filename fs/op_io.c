@@ -191,7 +191,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 	if (fills)
-		atomic_store(&file->io->inode->filled, file_now());
+		page_fill(file);
 	if (answer == REFUSAL_LIKELY && !direct)
 		n = read_unnoticed(file, buf, size, off);
 	else

@@ -38,9 +38,9 @@ int page_dropper_new(struct fs *fs, struct page_dropper **ret_dropper)
 	return 0;
 }
 
-/* The next file and the range to drop; NULL when it is time to end. */
-static struct file *take(struct page_dropper *dropper, uint64_t *ret_start,
-			 uint64_t *ret_end)
+/* The next file and what to drop; NULL when it is time to end. */
+static struct file *take(struct page_dropper *dropper,
+			 struct page_drop *ret_drop)
 {
 	struct page_drop *drop;
 	struct file *file;
@@ -52,29 +52,51 @@ static struct file *take(struct page_dropper *dropper, uint64_t *ret_start,
 	if (file) {
 		drop = &file->io->drop;
 		dropper->first = drop->next;
-		*ret_start = drop->start;
-		*ret_end = drop->end;
+		*ret_drop = *drop;
 		drop->queued = false;
 	}
 	pthread_mutex_unlock(&dropper->lock);
 	return file;
 }
 
+/* Some may be there a moment longer: a reader has them in hand. */
+static void drop_done(struct file *file, unsigned int fills)
+{
+	struct inode_io *io = file->io->inode;
+
+	atomic_store(&io->filled, file_now());
+	atomic_fetch_sub(&io->filling, fills);
+}
+
 static void *work(void *arg)
 {
 	struct page_dropper *dropper = arg;
-	uint64_t start, end;
+	struct page_drop drop;
 	struct file *file;
 
-	while ((file = take(dropper, &start, &end))) {
+	while ((file = take(dropper, &drop))) {
 		/* ENOENT: the kernel has forgotten the inode, pages and all. */
-		fuse_lowlevel_notify_inval_inode(dropper->fs->se,
-						 inode_nodeid(file->inode),
-						 (off_t)start,
-						 (off_t)(end - start));
+		fuse_lowlevel_notify_inval_inode(
+			dropper->fs->se, inode_nodeid(file->inode),
+			(off_t)drop.start, (off_t)(drop.end - drop.start));
+		drop_done(file, drop.fills);
 		handle_put(file);
 	}
 	return NULL;
+}
+
+void page_fill(struct file *file)
+{
+	atomic_fetch_add(&file->io->inode->filling, 1);
+}
+
+uint64_t page_fill_age(struct file *file)
+{
+	struct inode_io *io = file->io->inode;
+
+	if (atomic_load(&io->filling))
+		return 0;
+	return file_now() - atomic_load(&io->filled);
 }
 
 void page_drop(struct file *file, uint64_t offset, uint64_t length)
@@ -89,16 +111,19 @@ void page_drop(struct file *file, uint64_t offset, uint64_t length)
 			!pthread_create(&dropper->thread, NULL, work, dropper);
 	if (!dropper->running || !length) {
 		pthread_mutex_unlock(&dropper->lock);
+		drop_done(file, 1);
 		return;
 	}
 	if (drop->queued) {
 		drop->start = offset < drop->start ? offset : drop->start;
 		drop->end = end > drop->end ? end : drop->end;
+		drop->fills++;
 	} else {
 		atomic_fetch_add(&file->refs, 1);
 		*drop = (struct page_drop){ .next = dropper->first,
 					    .start = offset,
 					    .end = end,
+					    .fills = 1,
 					    .queued = true };
 		dropper->first = file;
 	}

@@ -33,10 +33,11 @@
 #define ARMED_NSEC 5000000000ull
 
 /*
- * How long the source's pages may stay in the page cache that pages.c drops
- * them from: while they do, the splice sends no READ.
+ * While pages of the source are in the page cache, the splice sends no READ.
+ * Whoever has put some there, not longer ago than this, may do it again before
+ * the splice looks.
  */
-#define FILLED_NSEC 100000000ull
+#define FILLED_NSEC 10000000000ull
 
 /*
  * How long to look at a thread that has not gone to sleep yet, nanoseconds:
@@ -103,6 +104,23 @@ static bool holds_bytes(int fd, uint64_t offset, const void *data, size_t size)
 	return true;
 }
 
+/*
+ * Will the splice have to read from here?  Not what is in the page cache, and
+ * that is not known where others may be putting it there right now.
+ */
+static bool sees_reads(struct file *src)
+{
+	struct inode_io *io = src->io->inode;
+	bool alone;
+
+	if (!src->io->direct || page_fill_age(src) <= FILLED_NSEC)
+		return false;
+	pthread_mutex_lock(&io->lock);
+	alone = io->opens == 1;
+	pthread_mutex_unlock(&io->lock);
+	return alone;
+}
+
 int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
 		  uint64_t src_fh, struct file *dst, uint64_t dst_offset,
 		  uint64_t dst_fh, uint64_t length, int err)
@@ -120,8 +138,7 @@ int refusal_begin(fuse_req_t req, struct file *src, uint64_t src_offset,
 		.err = err,
 	};
 	bool sees_write = dst->io->direct || dst->io->mode == IO_CACHED;
-	uint64_t filled = atomic_load(&src->io->inode->filled);
-	bool sees_read = src->io->direct && now > filled + FILLED_NSEC;
+	bool sees_read = sees_reads(src);
 
 	if (refusal.tid > 0 && (sees_write || sees_read))
 		call_read(fs, refusal.tid, &refusal.call);
