@@ -42,7 +42,8 @@ static void run_top(const char *mount, const char *term,
 static void start(const struct observe_place *place, const char *term,
 		  const struct user *user)
 {
-	struct winsize size = { .ws_row = 24, .ws_col = 100 };
+	/* Wide enough for the longest mount point. */
+	struct winsize size = { .ws_row = 24, .ws_col = 400 };
 
 	terminal.used = 0;
 	terminal.pid = forkpty(&terminal.fd, NULL, NULL, &size);
