@@ -94,9 +94,12 @@ void fs_init(void *userdata, struct fuse_conn_info *conn);
 
 /*
  * loop.c: serves requests until one of @ending_signals comes, which are
- * blocked, or the kernel hangs up.
+ * blocked, or the kernel hangs up.  While it still serves them it calls
+ * @stop: other threads that answer may be waiting for requests, and must have
+ * ended before the session's descriptor is closed.
  */
-int loop_run(struct fs *fs, const sigset_t *ending_signals);
+int loop_run(struct fs *fs, const sigset_t *ending_signals,
+	     void (*stop)(struct fs *fs));
 
 /* The mount that a request belongs to. */
 static inline struct fs *fs_of(fuse_req_t req)

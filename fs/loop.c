@@ -354,7 +354,8 @@ static void wait_for_end(const sigset_t *ending)
 		;
 }
 
-static int run(struct loop *loop, const sigset_t *ending)
+static int run(struct loop *loop, struct fs *fs, const sigset_t *ending,
+	       void (*stop)(struct fs *fs))
 {
 	pthread_t watchdog;
 	int err;
@@ -368,6 +369,7 @@ static int run(struct loop *loop, const sigset_t *ending)
 	pthread_mutex_unlock(&loop->lock);
 	if (!err) {
 		wait_for_end(ending);
+		stop(fs);
 		fuse_session_exit(loop->se);
 	}
 	stop_workers(loop);
@@ -375,7 +377,8 @@ static int run(struct loop *loop, const sigset_t *ending)
 	return err ? err : loop->err;
 }
 
-int loop_run(struct fs *fs, const sigset_t *ending_signals)
+int loop_run(struct fs *fs, const sigset_t *ending_signals,
+	     void (*stop)(struct fs *fs))
 {
 	sigset_t ending = *ending_signals;
 	struct loop loop;
@@ -386,7 +389,7 @@ int loop_run(struct fs *fs, const sigset_t *ending_signals)
 		return err;
 	sigaddset(&ending, END_SIGNAL);
 	pthread_sigmask(SIG_BLOCK, &ending, NULL);
-	err = run(&loop, &ending);
+	err = run(&loop, fs, &ending, stop);
 	pthread_cond_destroy(&loop.watch);
 	pthread_mutex_destroy(&loop.lock);
 	return err;

@@ -229,10 +229,19 @@ static int loop_uring(struct fs *fs, const sigset_t *ending)
 	return ret;
 }
 
+/* Those that answer requests beside the loop; may be called again. */
+static void stop_threads(struct fs *fs)
+{
+	rules_stop(fs->rules);
+	copy_state_stop(fs->copy);
+	odx_state_stop(fs->odx);
+	clone_state_stop(fs->clone);
+}
+
 static int loop(struct fs *fs, const sigset_t *ending)
 {
 	int ret = fs->opt.io_uring ? loop_uring(fs, ending)
-				   : loop_run(fs, ending);
+				   : loop_run(fs, ending, stop_threads);
 
 	/* An unmount that catches a request on its way ends it so. */
 	if (ret == -ECONNABORTED)
@@ -277,7 +286,6 @@ static int serve(struct fs *fs)
 		log_msg(LOG_ERR, "%s: %s", fs->opt.mountpoint, strerror(-err));
 	else
 		err = loop(fs, &ending);
-	rules_stop(fs->rules);
 	fuse_session_unmount(fs->se);
 	fuse_remove_signal_handlers(fs->se);
 	return err;
@@ -288,9 +296,7 @@ static void finish(struct fs *fs)
 {
 	size_t n_open;
 
-	copy_state_stop(fs->copy);
-	odx_state_stop(fs->odx);
-	clone_state_stop(fs->clone);
+	stop_threads(fs);
 	events_stop(fs->events);
 	n_open = handle_table_free(fs->handles);
 	if (n_open)
