@@ -64,15 +64,6 @@ static void print_help(void)
 	      stdout);
 }
 
-static int bad_word(const char *what, const char *word)
-{
-	char *quoted = text_quote(word);
-
-	report_usage("%s %s", what, quoted);
-	free(quoted);
-	return TOOL_USAGE;
-}
-
 static bool parse_number(const char *text, uint64_t most, uint64_t *ret_value)
 {
 	unsigned long long value;
@@ -102,8 +93,8 @@ static int add_only(struct conform_options *opt, const char *only[ONLY_MAX],
 	if (opt->only_count == ONLY_MAX)
 		return report_usage("more than %d times --only", ONLY_MAX);
 	if (!matches_any(glob))
-		return bad_word("no behaviour and file (see --list) are named",
-				glob);
+		return report_word(
+			"no behaviour and file (see --list) are named", glob);
 	only[opt->only_count++] = glob;
 	return -1;
 }
@@ -115,9 +106,10 @@ static int take_number(struct conform_options *opt, int option)
 	if (option == OPT_SEED)
 		return parse_number(optarg, UINT64_MAX, &opt->seed)
 			       ? -1
-			       : bad_word("not a number:", optarg);
+			       : report_word("not a number:", optarg);
 	if (!parse_number(optarg, 3600, &value) || !value)
-		return bad_word("--timeout is 1 to 3600 seconds, not", optarg);
+		return report_word("--timeout is 1 to 3600 seconds, not",
+				   optarg);
 	opt->timeout_ms = (unsigned int)value * 1000;
 	return -1;
 }
@@ -130,7 +122,7 @@ static int take_option(struct conform_options *opt, const char *only[ONLY_MAX],
 		opt->matrix = optarg;
 		return conform_matrix(optarg)
 			       ? -1
-			       : bad_word("no matrix is named", optarg);
+			       : report_word("no matrix is named", optarg);
 	case OPT_ONLY:
 		return add_only(opt, only, optarg);
 	case OPT_ON:
@@ -140,7 +132,7 @@ static int take_option(struct conform_options *opt, const char *only[ONLY_MAX],
 		opt->volume = optarg;
 		if (!strcmp(optarg, "btrfs") || !strcmp(optarg, "xfs"))
 			return -1;
-		return bad_word("--volume is btrfs or xfs, not", optarg);
+		return report_word("--volume is btrfs or xfs, not", optarg);
 	case OPT_JUNIT:
 		opt->junit = optarg;
 		return -1;
@@ -205,9 +197,11 @@ static int parse_options(int argc, char **argv, struct conform_options *opt,
 			conform_print_list();
 			return TOOL_OK;
 		case ':':
-			return bad_word("no argument after", argv[optind - 1]);
+			return report_word("no argument after",
+					   argv[optind - 1]);
 		case '?':
-			return bad_word("unknown option in", argv[optind - 1]);
+			return report_word("unknown option in",
+					   argv[optind - 1]);
 		default:
 			code = take_option(opt, only, option);
 			if (code >= 0)

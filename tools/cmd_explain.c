@@ -36,15 +36,6 @@ static void print_help(void)
 	      stdout);
 }
 
-static int bad_word(const char *what, const char *word)
-{
-	char *quoted = text_quote(word);
-
-	report_usage("%s %s", what, quoted);
-	free(quoted);
-	return TOOL_USAGE;
-}
-
 /* Return: -1 to go on, else the exit code. */
 static int parse_options(int argc, char **argv, struct explain_options *opt)
 {
@@ -73,12 +64,14 @@ static int parse_options(int argc, char **argv, struct explain_options *opt)
 		case 'd':
 			opt->has_deny = true;
 			if (offlay_deny_parse(optarg, &opt->deny, &bad))
-				return bad_word("--deny does not know", bad);
+				return report_word("--deny does not know", bad);
 			break;
 		case ':':
-			return bad_word("no argument after", argv[optind - 1]);
+			return report_word("no argument after",
+					   argv[optind - 1]);
 		default:
-			return bad_word("unknown option in", argv[optind - 1]);
+			return report_word("unknown option in",
+					   argv[optind - 1]);
 		}
 	}
 	if (opt->code && (optind < argc || opt->has_deny))

@@ -25,15 +25,6 @@ static void print_help(void)
 	      stdout);
 }
 
-static int bad_word(const char *what, const char *word)
-{
-	char *quoted = text_quote(word);
-
-	report_usage("%s %s", what, quoted);
-	free(quoted);
-	return TOOL_USAGE;
-}
-
 /* Return: -1 to go on, else the exit code. */
 static int parse_options(int argc, char **argv, enum stats_format *ret_format)
 {
@@ -58,7 +49,8 @@ static int parse_options(int argc, char **argv, enum stats_format *ret_format)
 			*ret_format = FORMAT_PROMETHEUS;
 			break;
 		default:
-			return bad_word("unknown option in", argv[optind - 1]);
+			return report_word("unknown option in",
+					   argv[optind - 1]);
 		}
 	}
 	if (optind == argc)

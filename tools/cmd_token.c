@@ -60,15 +60,6 @@ static bool parse_number(const char *text, uint64_t *ret_value)
 	return true;
 }
 
-static int bad_word(const char *what, const char *word)
-{
-	char *quoted = text_quote(word);
-
-	report_usage("%s %s", what, quoted);
-	free(quoted);
-	return TOOL_USAGE;
-}
-
 static uint64_t *number_of(struct token_options *opt, int option)
 {
 	switch (option) {
@@ -113,12 +104,14 @@ static int parse_options(int argc, char **argv, struct token_options *opt)
 			opt->json = true;
 			break;
 		case ':':
-			return bad_word("no argument after", argv[optind - 1]);
+			return report_word("no argument after",
+					   argv[optind - 1]);
 		case '?':
-			return bad_word("unknown option in", argv[optind - 1]);
+			return report_word("unknown option in",
+					   argv[optind - 1]);
 		default:
 			if (!parse_number(optarg, number_of(opt, option)))
-				return bad_word("not a number:", optarg);
+				return report_word("not a number:", optarg);
 		}
 	}
 	return opt->ttl > UINT32_MAX ? report_usage("--ttl is too large") : -1;
@@ -150,5 +143,5 @@ int cmd_token(int argc, char **argv)
 	if (!strcmp(verb, "limits") && (n == 1 || n == 2))
 		return token_run_limits(words[0], n == 2 ? words[1] : NULL,
 					&opt);
-	return bad_word("unknown, or the wrong number of arguments:", verb);
+	return report_word("unknown, or the wrong number of arguments:", verb);
 }

@@ -38,15 +38,6 @@ static void print_help(void)
 	      stdout);
 }
 
-static int bad_word(const char *what, const char *word)
-{
-	char *quoted = text_quote(word);
-
-	report_usage("%s %s", what, quoted);
-	free(quoted);
-	return TOOL_USAGE;
-}
-
 static int parse_interval(const char *text, double *ret_seconds)
 {
 	double seconds;
@@ -77,14 +68,16 @@ static int parse_options(int argc, char **argv, struct top_options *opt)
 			return TOOL_OK;
 		case 'i':
 			if (parse_interval(optarg, &opt->interval))
-				return bad_word("--interval is no number of "
-						"seconds from 0.1 to 3600:",
-						optarg);
+				return report_word("--interval is no number of "
+						   "seconds from 0.1 to 3600:",
+						   optarg);
 			break;
 		case ':':
-			return bad_word("no argument after", argv[optind - 1]);
+			return report_word("no argument after",
+					   argv[optind - 1]);
 		default:
-			return bad_word("unknown option in", argv[optind - 1]);
+			return report_word("unknown option in",
+					   argv[optind - 1]);
 		}
 	}
 	if (optind == argc)

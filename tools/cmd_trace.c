@@ -50,15 +50,6 @@ static void print_help(void)
 	      stdout);
 }
 
-static int bad_word(const char *what, const char *word)
-{
-	char *quoted = text_quote(word);
-
-	report_usage("%s %s", what, quoted);
-	free(quoted);
-	return TOOL_USAGE;
-}
-
 static int parse_pid(const char *text, uint32_t *ret_pid)
 {
 	unsigned long pid;
@@ -79,18 +70,18 @@ static int parse_value(int option, struct trace_options *opt)
 	switch (option) {
 	case OPT_PID:
 		if (parse_pid(optarg, &opt->filter.pid))
-			return bad_word("--pid is no process id:", bad);
+			return report_word("--pid is no process id:", bad);
 		break;
 	case OPT_PATH:
 		opt->filter.path = optarg;
 		break;
 	case OPT_OP:
 		if (trace_filter_ops(&opt->filter, optarg, &bad))
-			return bad_word("--op does not know", bad);
+			return report_word("--op does not know", bad);
 		break;
 	case OPT_RESULT:
 		if (trace_filter_results(&opt->filter, optarg, &bad))
-			return bad_word("--result does not know", bad);
+			return report_word("--result does not know", bad);
 		break;
 	}
 	return -1;
@@ -112,9 +103,9 @@ static int parse_option(int option, char **argv, struct trace_options *opt)
 		opt->all = true;
 		return -1;
 	case ':':
-		return bad_word("no argument after", argv[optind - 1]);
+		return report_word("no argument after", argv[optind - 1]);
 	case '?':
-		return bad_word("unknown option in", argv[optind - 1]);
+		return report_word("unknown option in", argv[optind - 1]);
 	default:
 		return parse_value(option, opt);
 	}

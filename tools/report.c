@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "tools.h"
 
@@ -85,5 +86,21 @@ int report_usage(const char *format, ...)
 	va_end(args);
 	fprintf(stderr, "Try 'offlay%s%s --help'.\n", command_name ? " " : "",
 		command_name ? command_name : "");
+	return TOOL_USAGE;
+}
+
+/**
+ * report_word() - report a word of the command line that is wrong
+ * @what: what is wrong with it
+ * @word: as the user gave it; is quoted
+ *
+ * Return: TOOL_USAGE
+ */
+int report_word(const char *what, const char *word)
+{
+	char *quoted = text_quote(word);
+
+	report_usage("%s %s", what, quoted);
+	free(quoted);
 	return TOOL_USAGE;
 }

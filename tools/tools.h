@@ -36,6 +36,7 @@ void report_command(const char *name);
 void report_error(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 int report_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int report_word(const char *what, const char *word);
 void report_status(const char *text);
 
 /* text.c: names, numbers and JSON as the tool prints them. */
