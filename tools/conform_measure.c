@@ -9,27 +9,9 @@
 
 #include "conform.h"
 #include "map.h"
+#include "tools.h"
 
 #define CHUNK ((size_t)128 << 10)
-
-static ssize_t read_full(int fd, char *buf, size_t size, uint64_t offset)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t count = pread(fd, buf + done, size - done,
-				      (off_t)(offset + done));
-
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0)
-			return -errno;
-		if (!count)
-			break;
-		done += (size_t)count;
-	}
-	return (ssize_t)done;
-}
 
 /* Bytes from the start that two files have in common. */
 static int count_same(int a_fd, int b_fd, uint64_t *ret_same)
@@ -39,8 +21,8 @@ static int count_same(int a_fd, int b_fd, uint64_t *ret_same)
 	int err = a && b ? 0 : -ENOMEM;
 
 	while (!err) {
-		ssize_t n_a = read_full(a_fd, a, CHUNK, same);
-		ssize_t n_b = read_full(b_fd, b, CHUNK, same), n, i;
+		ssize_t n_a = read_fully(a_fd, a, CHUNK, same);
+		ssize_t n_b = read_fully(b_fd, b, CHUNK, same), n, i;
 
 		if (n_a < 0 || n_b < 0) {
 			err = (int)(n_a < 0 ? n_a : n_b);

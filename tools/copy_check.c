@@ -7,26 +7,7 @@
 #include <xxhash.h>
 
 #include "copy.h"
-
-/* As many bytes as there are, up to @size; short only at end of file. */
-static ssize_t read_full(int fd, char *buf, size_t size, uint64_t offset)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t count = pread(fd, buf + done, size - done,
-				      (off_t)(offset + done));
-
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0)
-			return -errno;
-		if (!count)
-			break;
-		done += (size_t)count;
-	}
-	return (ssize_t)done;
-}
+#include "tools.h"
 
 static size_t same_bytes(const char *a, const char *b, size_t size)
 {
@@ -65,10 +46,10 @@ int copy_check_prefix(struct copy_worker *worker, int src_fd, int dst_fd,
 
 		if (copy_interrupted())
 			return -EINTR;
-		src = read_full(src_fd, worker->src_buf, size, offset);
+		src = read_fully(src_fd, worker->src_buf, size, offset);
 		if (src < 0)
 			return (int)src;
-		dst = read_full(dst_fd, worker->dst_buf, (size_t)src, offset);
+		dst = read_fully(dst_fd, worker->dst_buf, (size_t)src, offset);
 		if (dst < 0)
 			return (int)dst;
 		same = same_bytes(worker->src_buf, worker->dst_buf,
@@ -108,7 +89,7 @@ static int hash_file(int fd, uint64_t length, char *buf, XXH3_state_t *state,
 			return -EINTR;
 		size = length - offset < COPY_BUFFER ? (size_t)(length - offset)
 						     : COPY_BUFFER;
-		count = read_full(fd, buf, size, offset);
+		count = read_fully(fd, buf, size, offset);
 		if (count < 0)
 			return (int)count;
 		XXH3_128bits_update(state, buf, (size_t)count);

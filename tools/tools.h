@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 /* Exit codes of every subcommand. */
 enum tool_exit {
@@ -38,6 +39,9 @@ void report_error(const char *format, ...)
 int report_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int report_word(const char *what, const char *word);
 void report_status(const char *text);
+
+/* read.c */
+ssize_t read_fully(int fd, char *buf, size_t size, uint64_t offset);
 
 /* text.c: names, numbers and JSON as the tool prints them. */
 
