@@ -220,6 +220,10 @@ ParameterizedTest(const struct param *param, accel_random, makes_the_same_files,
 	volume_dir(&volume, "bare", root);
 	snprintf(program.sides[BARE].dir, PATH_MAX, "%s", root);
 	snprintf(program.sides[BARE].back, PATH_MAX, "%s", root);
+	if (param->mode == MODE_USER) {
+		cr_assert_eq(chown(root, mount_user.uid, mount_user.gid), 0);
+		cr_assert_eq(user_enter(&mount_user), 0);
+	}
 	program.noise = malloc(SRC_MAX);
 	for (int i = 0; i < N_SIDES; i++)
 		program.sides[i].buf = malloc(DST_MAX);
@@ -227,6 +231,8 @@ ParameterizedTest(const struct param *param, accel_random, makes_the_same_files,
 	program.below = param->mode == MODE_PASSTHROUGH;
 	for (unsigned long i = 0; i < count; i++)
 		run_program(&program, seed + i);
+	if (param->mode == MODE_USER)
+		cr_assert_eq(user_leave(), 0);
 	mount_close(&mount);
 	fprintf(stderr, "%llu bytes shared\n",
 		(unsigned long long)program.shared);

@@ -179,7 +179,7 @@ static void open_all(struct fuzz *fuzz)
 	}
 }
 
-static void make_files(const char *dir)
+static void make_files(const char *dir, const struct user *owner)
 {
 	static const char *const names[] = { "a", "b", "witness" };
 	char path[PATH_MAX];
@@ -187,10 +187,14 @@ static void make_files(const char *dir)
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		volume_path(path, dir, names[i]);
 		sample_file(path, 256 << 10, i + 1);
+		if (owner)
+			cr_assert_eq(chown(path, owner->uid, owner->gid), 0);
 	}
 	volume_path(path, dir, "sparse");
 	sample_file(path, 4096, 9);
 	cr_assert_eq(truncate(path, 1 << 20), 0);
+	if (owner)
+		cr_assert_eq(chown(path, owner->uid, owner->gid), 0);
 }
 
 /* Explain is asked as it should be, and one file was never named. */
@@ -210,6 +214,7 @@ static void check(struct fuzz *fuzz)
 static void run(enum backing backing, enum mount_mode mode)
 {
 	unsigned long steps = sample_amount(2000, 20000, 1000000);
+	const struct user *user = mode == MODE_USER ? &mount_user : NULL;
 	struct volume volume;
 	struct fuzz *fuzz = calloc(1, sizeof(*fuzz));
 	char path[PATH_MAX];
@@ -220,10 +225,12 @@ static void run(enum backing backing, enum mount_mode mode)
 	fuzz->rng.state = sample_seed();
 	volume_get(backing, 0, &volume);
 	volume_dir(&volume, "fuzz", fuzz->dir);
-	make_files(fuzz->dir);
+	make_files(fuzz->dir, user);
 	volume_path(path, fuzz->dir, "same");
 	sample_file(path, 256 << 10, 3);
 	mount_open_mode(fuzz->dir, mode, NULL, &fuzz->mount);
+	if (user)
+		cr_assert_eq(user_enter(user), 0);
 	open_all(fuzz);
 	for (unsigned long i = 0; i < steps; i++) {
 		step(fuzz);
@@ -232,6 +239,8 @@ static void run(enum backing backing, enum mount_mode mode)
 	}
 	for (int i = 0; i < FDS; i++)
 		close(fuzz->fds[i]);
+	if (user)
+		cr_assert_eq(user_leave(), 0);
 	mount_close(&fuzz->mount);
 	free(fuzz);
 }

@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,21 +71,44 @@ int user_become(const struct user *user)
 	return 0;
 }
 
-int user_enter(const struct user *user)
+/* Those of the calling thread; the C library would change every thread's. */
+static int set_ids(uid_t uid, gid_t gid, size_t n_groups, const gid_t *groups)
 {
-	if (setgroups(user->n_groups, user->groups) != 0 ||
-	    setresgid(user->gid, user->gid, 0) != 0 ||
-	    setresuid(user->uid, user->uid, 0) != 0)
+	if (syscall(SYS_setgroups, n_groups, groups) != 0 ||
+	    syscall(SYS_setresgid, gid, gid, gid) != 0 ||
+	    syscall(SYS_setresuid, uid, uid, uid) != 0)
 		return -errno;
 	return 0;
 }
 
+/* What is permitted to the calling thread comes into force. */
+static int raise_capabilities(void)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) != 0)
+		return -errno;
+	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+		data[i].effective = data[i].permitted;
+	return syscall(SYS_capset, &header, data) ? -errno : 0;
+}
+
+int user_enter(const struct user *user)
+{
+	/* The effective ones go with the ids, the permitted ones stay. */
+	if (prctl(PR_SET_KEEPCAPS, 1) != 0)
+		return -errno;
+	return set_ids(user->uid, user->gid, user->n_groups, user->groups);
+}
+
 int user_leave(void)
 {
-	if (setresuid(0, 0, 0) != 0 || setresgid(0, 0, 0) != 0 ||
-	    setgroups(0, NULL) != 0)
-		return -errno;
-	return 0;
+	int err = raise_capabilities();
+
+	return err ? err : set_ids(0, 0, 0, NULL);
 }
 
 int user_call(const struct user *user, int (*fn)(void *arg), void *arg,

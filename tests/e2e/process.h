@@ -47,11 +47,12 @@ int command_run(char *const argv[], const struct user *user, int timeout_s,
 int user_become(const struct user *user);
 
 /**
- * user_enter() - act as this user until user_leave(); root is kept as saved id
+ * user_enter() - have the calling thread act as this user until user_leave()
  * @user: user
  *
- * Real and effective ids change, so access(2) and signals see the user as
- * well.  The process must be single-threaded or have no other thread at work.
+ * All three ids change: a FUSE mount lets nobody in whose saved id is another
+ * user's.  What brings root back are capabilities that are kept, but not in
+ * force.
  *
  * Return: 0 or -errno.
  */
