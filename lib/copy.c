@@ -102,6 +102,18 @@ bool copy_is_decline(int err)
 	}
 }
 
+/*
+ * EPERM and EACCES are how sandboxes and security modules forbid a call that
+ * they do not know.  If the file is what they mean, moving data meets them
+ * again at once; where none may be moved, they are the answer.
+ */
+bool copy_goes_on(const struct copy_job *job, int err)
+{
+	if (err == EPERM || err == EACCES)
+		return job->methods & OFFLAY_METHOD_DATA;
+	return copy_is_decline(err);
+}
+
 int copy_look_again(struct copy_job *job)
 {
 	const struct sys_ops *ops = job->engine->ops;

@@ -158,7 +158,7 @@ static int clone_once(struct copy_job *job, uint32_t block, int *ret_declined)
 				 job->src_offset + job->result.copied,
 				 plan.middle, job->dst_fd,
 				 job->dst_offset + job->result.copied);
-	if (err && copy_is_decline(-err)) {
+	if (err && copy_goes_on(job, -err)) {
 		*ret_declined = -err;
 		return 0;
 	}

@@ -97,7 +97,7 @@ static int range_refused(struct copy_job *job, int err)
 			return err;
 		return job->length ? range_declined(job, EAGAIN, false) : 0;
 	}
-	if (!copy_is_decline(err))
+	if (!copy_goes_on(job, err))
 		return -err;
 	return range_declined(job, err, speaks_of_pair(job, err));
 }

@@ -202,6 +202,8 @@ static inline uint64_t copy_min(uint64_t a, uint64_t b)
 
 /* Errnos (positive) that mean "try the next method". */
 bool copy_is_decline(int err);
+/* Does that errno of a method let the next one of this job be tried? */
+bool copy_goes_on(const struct copy_job *job, int err);
 
 /*
  * The methods.  Each returns 0 when the call is over (something was copied,

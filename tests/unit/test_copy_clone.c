@@ -278,7 +278,7 @@ Test(copy_clone, clone_only_shares_everything_or_leaves_all_as_it_was)
 
 Test(copy_clone, passes_real_errors_on)
 {
-	static const int errnos[] = { EIO,   ENOSPC, EDQUOT, EFBIG, EPERM,
+	static const int errnos[] = { EIO,   ENOSPC, EDQUOT, EFBIG,
 				      EROFS, EBADF,  ENOMEM, ESTALE };
 
 	for (size_t i = 0; i < sizeof(errnos) / sizeof(errnos[0]); i++)
@@ -296,6 +296,34 @@ Test(copy_clone, passes_real_errors_on)
 				     -errnos[i]);
 			cr_assert_null(wrong, "%s", wrong);
 		}
+}
+
+/* Sandboxes answer so; if the file itself is meant, the write says it. */
+Test(copy_clone, moves_the_data_where_cloning_is_not_permitted)
+{
+	static const int errnos[] = { EPERM, EACCES };
+
+	for (size_t i = 0; i < 4; i++) {
+		struct copy_case c = { 0, 1, i / 2, i / 2, 61 };
+		struct offlay_result result;
+		struct fake fake;
+		const char *wrong;
+
+		fake_init(&fake, BLOCK);
+		fake_fill(&fake, 0, 80, 1);
+		fake.clone_errno = errnos[i % 2];
+		cr_assert_eq(model_run(&fake, NULL, &c, &result, &wrong), 0);
+		cr_assert_null(wrong, "%s", wrong);
+		cr_assert_eq(result.moved, 61);
+		cr_assert_eq(result.declined_clone, errnos[i % 2]);
+		/* Without that way out, it is the answer. */
+		fake_init(&fake, BLOCK);
+		fake_fill(&fake, 0, 80, 1);
+		fake.clone_errno = errnos[i % 2];
+		c = (struct copy_case){ 0, 1, 0, 0, 64, OFFLAY_METHOD_CLONE };
+		cr_assert_eq(model_run(&fake, NULL, &c, &result, &wrong),
+			     -errnos[i % 2]);
+	}
 }
 
 /* The middle is there, so the tail's trouble is told with a short count. */

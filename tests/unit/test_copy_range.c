@@ -75,7 +75,7 @@ Test(copy_range, remembers_a_server_that_cannot)
 /* An answer for two files says nothing of the next two. */
 Test(copy_range, does_not_remember_what_is_the_files_own_trouble)
 {
-	static const int errnos[] = { EINVAL, ETXTBSY, EAGAIN };
+	static const int errnos[] = { EINVAL, ETXTBSY, EAGAIN, EPERM, EACCES };
 
 	for (size_t i = 0; i < sizeof(errnos) / sizeof(errnos[0]); i++) {
 		struct fake fake = remote_files();
