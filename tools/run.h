@@ -15,10 +15,11 @@
 #include "private.h"
 
 /*
- * Three processes.  The proxy is the one that was started: it passes signals,
+ * Four processes.  The proxy is the one that was started: it passes signals,
  * stops and the exit status on, and nothing else.  Its child, the supervisor,
  * answers the requests; its child again is the command, in the proxy's process
- * group.  The supervisor is an ancestor of every process that may ask, since
+ * group.  A fourth, the witness, tells the proxy which signals the group has
+ * had already.  The supervisor is an ancestor of every process that may ask, since
  * some machines (Yama) let nobody else look into them; orphans become its
  * children.  It stays until the last of them has ended.
  */
@@ -71,6 +72,13 @@ struct run_message {
  * @sock: to the supervisor @pid; @mask: to be restored
  */
 int run_proxy(int sock, pid_t pid, const sigset_t *mask);
+
+/* run_witness.c */
+
+/* Blocked signals stay so in it.  It ends with this process. */
+int run_witness_start(int *ret_sock);
+/* Did a signal that has come here come to the whole process group? */
+bool run_witness_saw(int sock, int number);
 
 /* run_supervisor.c */
 

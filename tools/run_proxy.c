@@ -18,7 +18,8 @@
 struct proxy {
 	int sock; /* -1 when the supervisor is gone */
 	int signals;
-	int pidfd; /* of the command */
+	int pidfd;   /* of the command */
+	int witness; /* socket */
 	pid_t pid;
 	pid_t supervisor;
 	const sigset_t *mask;
@@ -67,12 +68,14 @@ static void stop_as(int number)
 
 /*
  * What a terminal sends goes to all of the foreground, so to the command, too;
- * and what the command sends to its group, it has itself.
+ * and what anybody sends to its group, it has itself.
  */
 static void pass_on(const struct proxy *proxy,
 		    const struct signalfd_siginfo *info)
 {
-	if (info->ssi_code == SI_KERNEL || (pid_t)info->ssi_pid == proxy->pid)
+	bool has_group = run_witness_saw(proxy->witness, (int)info->ssi_signo);
+
+	if (info->ssi_code == SI_KERNEL || has_group)
 		return;
 	syscall(SYS_pidfd_send_signal, proxy->pidfd, (int)info->ssi_signo, NULL,
 		0);
@@ -174,7 +177,7 @@ int run_proxy(int sock, pid_t pid, const sigset_t *mask)
 {
 	struct proxy proxy = { .sock = sock, .supervisor = pid, .mask = mask };
 	sigset_t all;
-	int status;
+	int status, err;
 
 	/* The supervisor has said what is wrong. */
 	if (wait_for_start(sock, &proxy.pid)) {
@@ -190,7 +193,13 @@ int run_proxy(int sock, pid_t pid, const sigset_t *mask)
 		report_error("cannot watch the command: %s", strerror(errno));
 		return RUN_FAILED;
 	}
-	run_fds_keep((int[]){ sock, proxy.signals, proxy.pidfd }, 3, false);
+	err = run_witness_start(&proxy.witness);
+	if (err) {
+		report_error("cannot start a process: %s", strerror(-err));
+		return RUN_FAILED;
+	}
+	run_fds_keep((int[]){ sock, proxy.signals, proxy.pidfd, proxy.witness },
+		     4, false);
 	if (chdir("/") || send(sock, "", 1, MSG_NOSIGNAL) != 1)
 		return RUN_FAILED;
 	return wait_for_end(&proxy);

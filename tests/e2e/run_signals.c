@@ -55,6 +55,39 @@ Test(run_signals, are_passed_on)
 	expect_status(pid, 0, SIGTERM);
 }
 
+/* As "kill %1" of a shell does it: the command has it without our help. */
+Test(run_signals, for_the_whole_group_come_once)
+{
+	struct command_result result;
+	char script[PATH_MAX], file[] = "/tmp/offlay-signals.XXXXXX";
+	int fd = mkstemp(file);
+	pid_t pid;
+
+	cr_assert_geq(fd, 0);
+	close(fd);
+	snprintf(script, sizeof(script),
+		 "exec $RUN sh -c \"trap 'echo group' HUP; trap 'exit 7' USR1; "
+		 "trap 'echo one' USR2; trap : TERM; "
+		 "while :; do sleep 0.3 2>/dev/null; done >%s\" 2>/dev/null",
+		 file);
+	pid = start(script);
+	for (int i = 0; i < 5; i++) {
+		kill(-pid, SIGHUP);
+		process_sleep_ms(150);
+		kill(pid, SIGUSR2);
+		process_sleep_ms(350);
+	}
+	kill(-pid, SIGTERM);
+	process_sleep_ms(100);
+	kill(pid, SIGUSR1);
+	expect_status(pid, 7, 0);
+	snprintf(script, sizeof(script), "sort %s | uniq -c; rm %s", file,
+		 file);
+	run_sh(NULL, NULL, script, 0, &result);
+	cr_expect(strstr(result.out, "5 group") && strstr(result.out, "5 one"),
+		  "%s", result.out);
+}
+
 Test(run_signals, stop_and_continue)
 {
 	int status = 0;
