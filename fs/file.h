@@ -144,6 +144,10 @@ int file_direct_fd(struct file *file);
 ssize_t file_write(fuse_req_t req, struct file *file, int fd,
 		   const struct fuse_file_info *fi, const void *buf,
 		   size_t size, off_t off);
+/* loop.c: does the request that this thread serves carry KILL_SUIDGID? */
+bool loop_kills_suidgid(void);
+/* Is its caller, who opens or writes, one who drops suid and sgid? */
+bool file_request_drops(fuse_req_t req, const struct fuse_file_info *fi);
 /* Does the caller's write drop suid and sgid? */
 bool file_write_drops(fuse_req_t req, const struct fuse_file_info *fi);
 

@@ -10,7 +10,7 @@
 
 #include <linux/fuse.h>
 
-#include "fs.h"
+#include "file.h"
 
 /*
  * The kernel hands a request to whoever has waited longest: with several
@@ -57,6 +57,30 @@ struct loop {
 };
 
 #define END_SIGNAL SIGUSR1
+
+/* Holds the request that this thread serves; NULL in threads of libfuse. */
+static _Thread_local const struct fuse_buf *serving;
+
+bool loop_kills_suidgid(void)
+{
+	const struct fuse_in_header *in;
+	const void *arg;
+
+	if (!serving || (serving->flags & FUSE_BUF_IS_FD))
+		return false;
+	in = serving->mem;
+	arg = in + 1;
+	switch (in->opcode) {
+	case FUSE_OPEN:
+		return ((const struct fuse_open_in *)arg)->open_flags &
+		       FUSE_OPEN_KILL_SUIDGID;
+	case FUSE_WRITE:
+		return ((const struct fuse_write_in *)arg)->write_flags &
+		       FUSE_WRITE_KILL_SUIDGID;
+	default:
+		return false;
+	}
+}
 
 static uint64_t now_nsec(void)
 {
@@ -199,6 +223,7 @@ static void *work(void *arg)
 	struct loop *loop = worker->loop;
 	unsigned long number;
 
+	serving = &worker->buf;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	do {
 		uint64_t start = now_nsec();

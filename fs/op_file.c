@@ -303,8 +303,7 @@ static int open_backing(fuse_req_t req, const struct pin *pin, int flags)
 static int open_as_caller(fuse_req_t req, const struct pin *pin,
 			  const struct fuse_file_info *fi)
 {
-	bool drops = (fi->flags & O_TRUNC) &&
-		     (fi->kill_suidgid || creds_caller_drops_suid(req));
+	bool drops = (fi->flags & O_TRUNC) && file_request_drops(req, fi);
 	struct odx_state *odx = fs_of(req)->odx;
 	enum creds_writer writer;
 	int fd;

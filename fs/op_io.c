@@ -261,11 +261,21 @@ static int write_data(struct fuse_bufvec *in, bool direct, const void **ret_buf)
 	return 0;
 }
 
+bool file_request_drops(fuse_req_t req, const struct fuse_file_info *fi)
+{
+#if HAVE_KILL_SUIDGID
+	if (fi->kill_suidgid) /* over io_uring nothing else tells */
+		return true;
+#else
+	(void)fi;
+#endif
+	return loop_kills_suidgid() || creds_caller_drops_suid(req);
+}
+
 /* Pages of a mapping come from nobody, and drop nothing. */
 bool file_write_drops(fuse_req_t req, const struct fuse_file_info *fi)
 {
-	return !fi->writepage &&
-	       (fi->kill_suidgid || creds_caller_drops_suid(req));
+	return !fi->writepage && file_request_drops(req, fi);
 }
 
 ssize_t file_write(fuse_req_t req, struct file *file, int fd,

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #include "parity.h"
@@ -218,6 +219,23 @@ static const struct {
 
 #define N_OPERATIONS (sizeof(operations) / sizeof(*operations))
 
+/* Is CAP_FSETID in force for this thread? */
+static int have_fsetid(bool have)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) != 0)
+		return -1;
+	if (have)
+		data[0].effective |= 1u << CAP_FSETID;
+	else
+		data[0].effective &= ~(1u << CAP_FSETID);
+	return (int)syscall(SYS_capset, &header, data);
+}
+
 /* cap_net_raw+ep, as setcap(8) writes it. */
 static int set_capability(const char *name)
 {
@@ -275,20 +293,41 @@ static void try_operation(struct parity *p, size_t op, mode_t mode,
 	note_privileges(p, operations[op].name, name);
 }
 
+static const mode_t modes[] = { 04777, 02777, 06777, 02666, 0777 };
+
+#define N_MODES (sizeof(modes) / sizeof(*modes))
+
 static void by_user(struct parity *p, const struct user *user)
 {
-	static const mode_t modes[] = { 04777, 02777, 06777, 02666, 0777 };
-
 	CALL(p, chmod(".", 0777));
 	make_data(p, "data", FILE_SIZE);
 	for (size_t op = 0; op < N_OPERATIONS; op++)
-		for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++)
+		for (size_t i = 0; i < N_MODES; i++)
 			try_operation(p, op, modes[i], user);
 }
 
 static void by_root(struct parity *p)
 {
 	by_user(p, NULL);
+}
+
+/* Requests for these do not tell whether the caller has CAP_FSETID. */
+static bool is_silent(int (*run)(const char *name))
+{
+	return run == do_fallocate || run == do_punch || run == do_copy_range ||
+	       run == do_copy_part;
+}
+
+/* Root in a container, say. */
+static void by_root_without_fsetid(struct parity *p)
+{
+	make_data(p, "data", FILE_SIZE);
+	CALL(p, have_fsetid(false));
+	for (size_t op = 0; op < N_OPERATIONS; op++)
+		for (size_t i = 0; i < N_MODES; i++)
+			if (!is_silent(operations[op].run))
+				try_operation(p, op, modes[i], NULL);
+	CALL(p, have_fsetid(true));
 }
 
 static void by_owner(struct parity *p)
@@ -360,6 +399,7 @@ static void through_an_inherited_handle(struct parity *p)
 
 static const struct parity_row rows[] = {
 	{ "by root", by_root, ROW_ROOT },
+	{ "by root without CAP_FSETID", by_root_without_fsetid, ROW_ROOT },
 	{ "by the owner", by_owner, ROW_ROOT },
 	{ "by the owner in the group", by_owner_in_group, ROW_ROOT },
 	{ "by another user", by_other, ROW_ROOT },
