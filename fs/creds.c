@@ -34,12 +34,24 @@ static const uint64_t kept =
 	CAP_BIT(CAP_SETFCAP) | CAP_BIT(CAP_MAC_ADMIN) |
 	CAP_BIT(CAP_MAC_OVERRIDE);
 
-/* What setfsuid(2) takes away and serving the caller still needs. */
+/* What serving a caller still needs of what setfsuid(2) takes away, */
 static const uint64_t for_caller = CAP_BIT(CAP_DAC_OVERRIDE) |
 				   CAP_BIT(CAP_DAC_READ_SEARCH) |
 				   CAP_BIT(CAP_MKNOD);
 
+/* and what it does not. */
+static const uint64_t of_owners = CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER) |
+				  CAP_BIT(CAP_FSETID) |
+				  CAP_BIT(CAP_LINUX_IMMUTABLE) |
+				  CAP_BIT(CAP_MAC_OVERRIDE);
+
+/*
+ * What the thread has now; a system call that changes nothing costs as much
+ * as one that does.
+ */
 static _Thread_local bool thread_ready;
+static _Thread_local bool thread_has_groups;
+static _Thread_local mode_t thread_umask;
 
 struct caps {
 	uint64_t effective, permitted, inheritable;
@@ -80,14 +92,14 @@ static int caps_set(const struct caps *caps)
 	return syscall(SYS_capset, &header, data) ? -errno : 0;
 }
 
-static void caps_change(uint64_t add, uint64_t remove)
+/* All that the daemon has kept, but for @without. */
+static void caps_use(const struct fs *fs, uint64_t without)
 {
-	struct caps caps;
+	const struct caps caps = {
+		.effective = fs->capabilities & ~without,
+		.permitted = fs->capabilities,
+	};
 
-	if (caps_get(&caps))
-		return;
-	caps.effective |= add & caps.permitted;
-	caps.effective &= ~remove;
 	caps_set(&caps);
 }
 
@@ -95,14 +107,26 @@ static void caps_change(uint64_t add, uint64_t remove)
  * The umask is one a process unless a thread takes its own; and a thread
  * begins with the ids of the one that made it.
  */
-static int thread_init(void)
+static int thread_init(const struct fs *fs)
 {
 	if (thread_ready)
 		return 0;
 	if (unshare(CLONE_FS))
 		return -errno;
+	thread_umask = 0;
+	umask(thread_umask);
+	if (fs->privileged)
+		setfsgid(0);
 	thread_ready = true;
 	return 0;
+}
+
+static void use_umask(mode_t mask)
+{
+	if (mask == thread_umask)
+		return;
+	umask(mask);
+	thread_umask = mask;
 }
 
 static int take_groups(fuse_req_t req)
@@ -115,26 +139,31 @@ static int take_groups(fuse_req_t req)
 		n = 0; /* of another pid namespace, or gone */
 	if (n > GROUPS_MAX)
 		n = GROUPS_MAX;
-	return syscall(SYS_setgroups, n, groups) ? -errno : 0;
+	if (syscall(SYS_setgroups, n, groups))
+		return -errno;
+	thread_has_groups = true;
+	return 0;
 }
 
 int creds_enter(fuse_req_t req, bool groups)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	const struct fs *fs = fs_of(req);
 	int err;
 
-	err = thread_init();
+	err = thread_init(fs);
 	if (err)
 		return err;
-	umask(ctx->umask);
-	if (!fs_of(req)->privileged)
+	use_umask(ctx->umask);
+	if (!fs->privileged)
 		return 0;
 	if (groups && ctx->uid != 0) {
 		err = take_groups(req);
 		if (err)
 			return err;
 	}
-	setfsgid(ctx->gid);
+	if (ctx->gid != 0)
+		setfsgid(ctx->gid);
 	if (ctx->uid == 0)
 		return 0;
 	setfsuid(ctx->uid);
@@ -142,32 +171,36 @@ int creds_enter(fuse_req_t req, bool groups)
 		creds_leave(req);
 		return -EOVERFLOW;
 	}
-	caps_change(for_caller, 0);
+	caps_use(fs, of_owners);
 	return 0;
 }
 
+/* The umask stays until the next caller comes with another one. */
 void creds_leave(fuse_req_t req)
 {
-	umask(0);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
 	if (!fs_of(req)->privileged)
 		return;
 	/* Back to root gives the file capabilities back, too. */
-	setfsuid(0);
-	setfsgid(0);
-	if (fuse_req_ctx(req)->uid != 0)
-		syscall(SYS_setgroups, 0, NULL);
+	if (ctx->uid != 0)
+		setfsuid(0);
+	if (ctx->gid != 0)
+		setfsgid(0);
+	if (thread_has_groups && syscall(SYS_setgroups, 0, NULL) == 0)
+		thread_has_groups = false;
 }
 
 void creds_drop_fsetid(struct fs *fs)
 {
 	if (fs->privileged)
-		caps_change(0, CAP_BIT(CAP_FSETID));
+		caps_use(fs, CAP_BIT(CAP_FSETID));
 }
 
 void creds_restore_fsetid(struct fs *fs)
 {
 	if (fs->privileged)
-		caps_change(CAP_BIT(CAP_FSETID), 0);
+		caps_use(fs, 0);
 }
 
 /*
@@ -205,7 +238,7 @@ bool creds_may_write(fuse_req_t req, int fd)
 	if (creds_enter(req, true))
 		return false;
 	if (fs_of(req)->privileged && fuse_req_ctx(req)->uid != 0)
-		caps_change(0, for_caller);
+		caps_use(fs_of(req), of_owners | for_caller);
 	may = syscall(SYS_faccessat2, fd, "", W_OK,
 		      AT_EMPTY_PATH | AT_EACCESS) == 0;
 	creds_leave(req);
@@ -239,5 +272,6 @@ int creds_reduce(struct fs *fs)
 	caps.permitted &= kept;
 	caps.effective = caps.permitted;
 	caps.inheritable = 0;
+	fs->capabilities = caps.permitted;
 	return caps_set(&caps);
 }

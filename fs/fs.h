@@ -86,6 +86,7 @@ struct fs {
 	struct watch_state *watch; /* watch.c: copies by hand */
 	double timeout; /* seconds that the kernel may cache names and attributes */
 	bool privileged; /* acts for many users: switches ids for each of them */
+	uint64_t capabilities; /* what is kept then, as bits 1 << CAP_* */
 	bool stacked;	 /* SOURCE is itself on top of another filesystem */
 	atomic_bool passthrough; /* negotiated; cleared where it cannot work */
 };
