@@ -120,17 +120,17 @@ static int check_limit(const struct clone_job *job, const struct span *span,
 static int judge(const struct clone_job *job, const struct verdict_range *range,
 		 __u32 *ret_src, __u32 *ret_dst)
 {
-	uint32_t src = 0, dst = 0;
+	struct verdict_pair pair;
 	int err;
 
-	err = verdict_reach_pair(range, &src, &dst);
-	*ret_src = src;
-	*ret_dst = dst;
-	if (err || !(src || dst))
+	err = verdict_reach_pair(range, &pair);
+	*ret_src = pair.src_reasons;
+	*ret_dst = pair.dst_reasons;
+	if (err || !(pair.src_reasons || pair.dst_reasons))
 		return err;
 	if (log_enabled(LOG_DEBUG)) {
-		verdict_log(job->src, OFFLAY_SOURCE, src);
-		verdict_log(job->file, OFFLAY_DESTINATION, dst);
+		verdict_log(job->src, OFFLAY_SOURCE, pair.src_reasons);
+		verdict_log(job->file, OFFLAY_DESTINATION, pair.dst_reasons);
 		log_msg(LOG_DEBUG, "%s refused",
 			job->nr == _IOC_NR(OFFLAY_IOC_CLONE) ? "clone"
 							     : "dedupe");

@@ -40,10 +40,9 @@ static const uint64_t for_caller = CAP_BIT(CAP_DAC_OVERRIDE) |
 				   CAP_BIT(CAP_MKNOD);
 
 /* and what it does not. */
-static const uint64_t of_owners = CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER) |
-				  CAP_BIT(CAP_FSETID) |
-				  CAP_BIT(CAP_LINUX_IMMUTABLE) |
-				  CAP_BIT(CAP_MAC_OVERRIDE);
+static const uint64_t of_owners =
+	CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) |
+	CAP_BIT(CAP_LINUX_IMMUTABLE) | CAP_BIT(CAP_MAC_OVERRIDE);
 
 /*
  * What the thread has now; a system call that changes nothing costs as much

@@ -206,6 +206,17 @@ struct verdict_volume {
 	bool compresses;
 };
 
+/* A file as a request has found it. */
+struct verdict_look {
+	struct statx stx;    /* facts_look() */
+	struct timespec now; /* CLOCK_REALTIME_COARSE, before that */
+	uint64_t changes;    /* of its inode, before that */
+	bool is_new;	     /* was made by this request */
+};
+
+/* Of an open file that has its struct file_io. */
+int verdict_look(struct file *file, struct verdict_look *ret_look);
+
 /*
  * Everything against @file on one side of a copy.  Costs a system call while
  * the file stays as it is, a few when it has changed.
@@ -218,21 +229,26 @@ struct verdict_range {
 	uint64_t src_offset, dst_offset;
 };
 
+/* What policy has against either file (OFFLAY_REASONS_POLICY), and by what. */
+struct verdict_pair {
+	uint32_t src_reasons, dst_reasons;
+	struct verdict_look src, dst;
+};
+
 /*
- * What policy has against either file of a copy (OFFLAY_REASONS_POLICY), none
- * where nothing is denied.  The destination is judged at the first range of a
- * copy only: what a copy has written may well be compressed by now, and the
- * caller would fail on an error after progress.
+ * No reasons where nothing is denied.  The destination is judged at the first
+ * range of a copy only: what a copy has written may well be compressed by now,
+ * and the caller would fail on an error after progress.
  */
-int verdict_reach_pair(const struct verdict_range *range, uint32_t *ret_src,
-		       uint32_t *ret_dst);
+int verdict_reach_pair(const struct verdict_range *range,
+		       struct verdict_pair *ret_pair);
 /* After @copied bytes of a range, 0 where the copy has failed. */
 void verdict_leave_trail(const struct verdict_range *range, uint64_t copied);
 /*
  * verdict_reach() at open(2), for the open mode: never makes the backing write
  * anything out, and says true where that leaves a doubt.
  */
-bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,
+bool verdict_doubtful(struct file *file, const struct verdict_look *look,
 		      enum offlay_side side);
 void verdict_log(struct file *file, enum offlay_side side, uint32_t reasons);
 

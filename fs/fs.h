@@ -87,7 +87,7 @@ struct fs {
 	double timeout; /* seconds that the kernel may cache names and attributes */
 	bool privileged; /* acts for many users: switches ids for each of them */
 	uint64_t capabilities; /* what is kept then, as bits 1 << CAP_* */
-	bool stacked;	 /* SOURCE is itself on top of another filesystem */
+	bool stacked; /* SOURCE is itself on top of another filesystem */
 	atomic_bool passthrough; /* negotiated; cleared where it cannot work */
 };
 
@@ -192,7 +192,7 @@ int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
  */
 int inode_adopt(struct fs *fs, const struct pin *parent, const char *name,
 		int fd, struct fuse_entry_param *ret_entry,
-		struct pin *ret_pin);
+		struct statx *ret_stx, struct pin *ret_pin);
 void inode_forget(struct fs *fs, fuse_ino_t nodeid, uint64_t nlookup);
 /*
  * Before a name is removed or replaced: what has no other name and no open
@@ -235,6 +235,8 @@ uint64_t inode_dev(const struct inode *inode); /* backing's st_dev */
 uint64_t inode_ino(const struct inode *inode); /* backing's st_ino */
 /* Some object of the filesystem that it is on; -1 where none is known. */
 int inode_mount_fd(const struct inode *inode);
+/* The filesystem that it is on; all zeros where it may have gone. */
+const struct sys_volume *inode_volume(const struct inode *inode);
 fuse_ino_t inode_nodeid(const struct inode *inode);
 /* The inode number that the mount shows for (@dev, @ino) of the backing. */
 uint64_t inode_shown_ino(struct fs *fs, uint64_t dev, uint64_t ino);

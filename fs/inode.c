@@ -99,7 +99,8 @@ int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
 }
 
 int inode_adopt(struct fs *fs, const struct pin *parent, const char *name,
-		int fd, struct fuse_entry_param *ret_entry, struct pin *ret_pin)
+		int fd, struct fuse_entry_param *ret_entry,
+		struct statx *ret_stx, struct pin *ret_pin)
 {
 	struct found found;
 	int err;
@@ -107,6 +108,7 @@ int inode_adopt(struct fs *fs, const struct pin *parent, const char *name,
 	err = resolve_fd(fs->inodes->resolver, fd, &found);
 	if (err)
 		return err;
+	*ret_stx = found.stx;
 	err = enter(fs, parent, name, &found, ret_entry, ret_pin);
 	found_done(&found);
 	return err;
@@ -416,6 +418,11 @@ uint64_t inode_ino(const struct inode *inode)
 int inode_mount_fd(const struct inode *inode)
 {
 	return inode->mount->fd;
+}
+
+const struct sys_volume *inode_volume(const struct inode *inode)
+{
+	return &inode->mount->volume;
 }
 
 fuse_ino_t inode_nodeid(const struct inode *inode)

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "fs.h"
+#include "private.h"
 
 /* Longer handles than this are treated as not there (MAX_HANDLE_SZ is 128). */
 #define HANDLE_MAX 64
@@ -33,6 +34,8 @@ struct mount {
 	struct mount *next;
 	int id; /* as name_to_handle_at(2) says */
 	int fd; /* for open_by_handle_at(2), -1 where handles do not work */
+	/* Of its filesystem, which @fd keeps there; zeros without it. */
+	struct sys_volume volume;
 	bool nosuid;
 	bool nodev;
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -133,7 +134,7 @@ struct copy_request {
 	struct file *src, *dst;
 	uint64_t src_fh, dst_fh;
 	struct offlay_range range;
-	uint32_t src_reasons, dst_reasons; /* of policy */
+	struct verdict_pair pair;
 	struct copy_orders orders;
 };
 
@@ -146,8 +147,7 @@ static int judge(struct copy_request *copy)
 		.dst_offset = copy->range.dst_offset,
 	};
 
-	return verdict_reach_pair(&range, &copy->src_reasons,
-				  &copy->dst_reasons);
+	return verdict_reach_pair(&range, &copy->pair);
 }
 
 static void leave_trail(const struct copy_request *copy, uint64_t copied)
@@ -187,8 +187,9 @@ static void refuse(struct copy_request *copy)
 				    ordered ? ordered : -EOPNOTSUPP);
 	}
 	if (log_enabled(LOG_DEBUG)) {
-		verdict_log(copy->src, OFFLAY_SOURCE, copy->src_reasons);
-		verdict_log(copy->dst, OFFLAY_DESTINATION, copy->dst_reasons);
+		verdict_log(copy->src, OFFLAY_SOURCE, copy->pair.src_reasons);
+		verdict_log(copy->dst, OFFLAY_DESTINATION,
+			    copy->pair.dst_reasons);
 		log_msg(LOG_DEBUG, "copy refused: %s", strerror(-err));
 	}
 	reply_err(copy->req, err);
@@ -212,6 +213,45 @@ static void learn_speed(struct copy_state *state, uint64_t moved, uint64_t nsec)
 	atomic_store(&state->move_max, max - max % MOVE_MIN);
 }
 
+static struct sys_file seen(const struct verdict_look *look)
+{
+	const struct statx *stx = &look->stx;
+
+	return (struct sys_file){
+		.dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
+		.ino = stx->stx_ino,
+		.size = stx->stx_size,
+		.blocks = stx->stx_blocks,
+		.ctime_sec = stx->stx_ctime.tv_sec,
+		.ctime_nsec = stx->stx_ctime.tv_nsec,
+		.mode = stx->stx_mode,
+	};
+}
+
+static const struct sys_volume *volume_of(const struct file *file)
+{
+	const struct sys_volume *volume = inode_volume(file->inode);
+
+	return volume->type ? volume : NULL;
+}
+
+/* What was seen for the verdict need not be asked for again. */
+static int copy_range_seen(struct copy_request *copy,
+			   struct offlay_result *ret_result)
+{
+	const struct sys_file src = seen(&copy->pair.src);
+	const struct sys_file dst = seen(&copy->pair.dst);
+	const struct copy_known known = {
+		.src = &src,
+		.dst = &dst,
+		.src_volume = volume_of(copy->src),
+		.dst_volume = volume_of(copy->dst),
+	};
+
+	return copy_range_known(copy->fs->copy->engine, &copy->range, &known,
+				ret_result);
+}
+
 static void run(struct copy_request *copy)
 {
 	struct copy_state *state = copy->fs->copy;
@@ -223,7 +263,7 @@ static void run(struct copy_request *copy)
 	copy->range.max_move = atomic_load(&state->move_max);
 	writer = creds_enter_writer(copy->req, copy->dst->fd,
 				    creds_caller_drops_suid(copy->req));
-	err = offlay_copy_range(state->engine, &copy->range, &result);
+	err = copy_range_seen(copy, &result);
 	creds_leave_writer(copy->req, writer);
 	learn_speed(state, result.moved, file_now() - start);
 	file_changed(copy->dst->inode);
@@ -232,7 +272,7 @@ static void run(struct copy_request *copy)
 	/* Neither is news to the kernel: it would copy by splice. */
 	if (err == -EOPNOTSUPP || err == -EXDEV) {
 		event_verdict(copy->req, OFFLAY_VERDICT_DECLINED,
-			      copy->src_reasons, copy->dst_reasons);
+			      copy->pair.src_reasons, copy->pair.dst_reasons);
 		refuse(copy);
 	} else {
 		reply_write(copy->req, err, (size_t)result.copied);
@@ -247,15 +287,15 @@ static void decide(struct copy_request *copy)
 			 opt->offload != OFFLOAD_CLONE;
 	bool refused;
 
-	copy->src_reasons |= copy->orders.src_reasons;
-	copy->dst_reasons |= copy->orders.dst_reasons;
-	refused = copy->src_reasons || copy->dst_reasons;
+	copy->pair.src_reasons |= copy->orders.src_reasons;
+	copy->pair.dst_reasons |= copy->orders.dst_reasons;
+	refused = copy->pair.src_reasons || copy->pair.dst_reasons;
 	copy->range.methods = OFFLAY_METHOD_ALL & ~copy->orders.forbidden;
 	event_verdict(copy->req,
 		      !refused	  ? OFFLAY_VERDICT_ELIGIBLE
 		      : overruled ? OFFLAY_VERDICT_OVERRULED
 				  : OFFLAY_VERDICT_REFUSED,
-		      copy->src_reasons, copy->dst_reasons);
+		      copy->pair.src_reasons, copy->pair.dst_reasons);
 	if (opt->offload == OFFLOAD_CLONE)
 		copy->range.flags = OFFLAY_COPY_CLONE_ONLY;
 	else if (refused && overruled)

@@ -52,7 +52,7 @@ static bool has_reflinks(uint32_t type)
 static struct inode_io *io_of(struct inode *inode, int fd)
 {
 	struct inode_io *io = inode_io(inode), *kept;
-	uint32_t type;
+	uint32_t type = inode_volume(inode)->type;
 
 	if (io)
 		return io;
@@ -60,7 +60,8 @@ static struct inode_io *io_of(struct inode *inode, int fd)
 	if (!io)
 		return NULL;
 	pthread_mutex_init(&io->lock, NULL);
-	type = type_of(fd);
+	if (!type)
+		type = type_of(fd);
 	io->local = is_local(type);
 	io->reflinks = has_reflinks(type);
 	kept = inode_io_set(inode, io);
@@ -151,26 +152,24 @@ bool open_refuses_visibly(const struct fs *fs)
 }
 
 /* Could a copy from or to this handle be refused, now or soon? */
-static bool is_doubtful(struct file *file)
+static bool is_doubtful(struct file *file, const struct verdict_look *look)
 {
-	struct fs *fs = file->fs;
+	bool reads = open_is_readable(file->flags);
 
-	if (!open_refuses_visibly(fs))
+	if (!open_refuses_visibly(file->fs))
 		return false;
-	if (open_is_readable(file->flags) &&
-	    verdict_doubtful(fs, file->io->inode, file->fd, OFFLAY_SOURCE))
+	if (reads && verdict_doubtful(file, look, OFFLAY_SOURCE))
 		return true;
+	/* An empty file is the same on either side. */
 	return open_is_writable(file->flags) &&
-	       verdict_doubtful(fs, file->io->inode, file->fd,
-				OFFLAY_DESTINATION);
+	       !(reads && !look->stx.stx_size) &&
+	       verdict_doubtful(file, look, OFFLAY_DESTINATION);
 }
 
-static bool has_sxid(const struct file *file)
+static bool has_sxid(const struct file *file, const struct verdict_look *look)
 {
-	struct stat st;
-
-	return open_is_writable(file->flags) && fstat(file->fd, &st) == 0 &&
-	       (st.st_mode & (S_ISUID | S_ISGID));
+	return open_is_writable(file->flags) &&
+	       (look->stx.stx_mode & (S_ISUID | S_ISGID));
 }
 
 /*
@@ -189,6 +188,7 @@ static bool could_be_copied_into(struct file *file, bool fresh, pid_t tid)
 
 /* The open mode of a new handle, in @fi and in the handle. */
 static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
+			const struct verdict_look *look,
 			struct fuse_file_info *fi)
 {
 	struct fs *fs = file->fs;
@@ -205,11 +205,11 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 	struct open_mode mode;
 
 	if (io->mode == IO_PASSTHROUGH) {
-		open.sxid = has_sxid(file);
-		open.ineligible = is_doubtful(file);
+		open.sxid = has_sxid(file, look);
+		open.ineligible = is_doubtful(file, look);
 		open.copy_coming = could_be_copied_into(file, fresh, tid);
 	}
-	if (watch_open(file, fresh, fuse_req_ctx(req)))
+	if (watch_open(file, fresh, look->stx.stx_size, fuse_req_ctx(req)))
 		open.copy_coming = true;
 	if (!open_is_writable(file->flags)) {
 		io->opener = tid;
@@ -251,10 +251,15 @@ static int add_io(struct file *file)
 	return 0;
 }
 
-/* Takes @fd; @fresh: there is no data in the file. */
+/*
+ * Takes @fd; @fresh: there is no data in the file; @made: attributes of one
+ * that this request has made, else NULL.
+ */
 static int open_handle(fuse_req_t req, const struct pin *pin, int fd,
-		       bool fresh, struct fuse_file_info *fi)
+		       bool fresh, const struct statx *made,
+		       struct fuse_file_info *fi)
 {
+	struct verdict_look look = { .is_new = made };
 	struct file *file;
 	int err;
 
@@ -268,11 +273,15 @@ static int open_handle(fuse_req_t req, const struct pin *pin, int fd,
 		if (fd < 0)
 			err = fd == -EBADF ? -EINVAL : fd;
 	}
+	if (made)
+		look.stx = *made;
+	else if (!err)
+		err = verdict_look(file, &look);
 	if (err) {
 		handle_drop(file);
 		return err;
 	}
-	choose_mode(req, file, fresh, fi);
+	choose_mode(req, file, fresh, &look, fi);
 	return handle_publish(file, &fi->fh);
 }
 
@@ -338,7 +347,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	if (fi->flags & O_TRUNC)
 		file_changed(pin.inode);
-	err = open_handle(req, &pin, fd, fi->flags & O_TRUNC, fi);
+	err = open_handle(req, &pin, fd, fi->flags & O_TRUNC, NULL, fi);
 	if (err)
 		reply_err(req, err);
 	else if (reply_open(req, 0, fi) == -ENOENT)
@@ -393,16 +402,17 @@ static void reply_created(fuse_req_t req, const struct pin *dir,
 {
 	struct fs *fs = fs_of(req);
 	struct fuse_entry_param entry;
+	struct statx made;
 	PIN_AUTO(pin);
 	int err;
 
-	err = inode_adopt(fs, dir, name, fd, &entry, &pin);
+	err = inode_adopt(fs, dir, name, fd, &entry, &made, &pin);
 	if (err) {
 		close(fd);
 		reply_err(req, err);
 		return;
 	}
-	err = open_handle(req, &pin, fd, true, fi);
+	err = open_handle(req, &pin, fd, true, &made, fi);
 	if (!err) {
 		if (reply_create(req, 0, &entry, fi) != -ENOENT)
 			return;

@@ -139,6 +139,8 @@ static struct mount *new_mount(struct resolver *resolver, int id, int path_fd,
 	}
 	mount->id = id;
 	mount->fd = fd;
+	if (fd >= 0)
+		sys_kernel_ops.volume(NULL, fd, &mount->volume);
 	if (fstatvfs(path_fd, &st) == 0) {
 		mount->nosuid = st.f_flag & ST_NOSUID;
 		mount->nodev = st.f_flag & ST_NODEV;

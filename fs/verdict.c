@@ -57,49 +57,78 @@ static void kept_set(struct inode_io *io, enum offlay_side side,
 	pthread_mutex_unlock(&io->lock);
 }
 
+int verdict_look(struct file *file, struct verdict_look *ret_look)
+{
+	struct verdict_look look = { 0 };
+	int err;
+
+	look.changes = changes_of(file->io->inode);
+	clock_gettime(CLOCK_REALTIME_COARSE, &look.now);
+	err = facts_look(file->fd, &look.stx);
+	if (!err)
+		*ret_look = look;
+	return err;
+}
+
 /*
  * Gathers, judges, and keeps the verdict if that is safe.  @ret_doubt as for
  * facts_gather().
  */
-static int reach(struct fs *fs, struct inode_io *io, int fd,
+static int reach(struct file *file, const struct verdict_look *look,
 		 enum offlay_side side, uint32_t *ret_reasons, bool *ret_doubt)
 {
-	uint64_t changes = changes_of(io);
+	unsigned int deny = file->fs->opt.deny;
+	const struct facts_query query = {
+		.fd = file->fd,
+		.side = side,
+		.deny = deny,
+		.stx = &look->stx,
+		.fs_type = inode_volume(file->inode)->type,
+		.policy_only = true,
+		.is_new = look->is_new,
+		.ret_doubt = ret_doubt,
+	};
 	struct facts_stamp before, after;
 	struct offlay_facts facts;
-	struct timespec now;
 	uint32_t reasons;
 	int err;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	err = facts_gather(fd, side, fs->opt.deny, &facts, ret_doubt);
+	err = facts_gather(&query, &facts);
 	if (err)
 		return err;
-	reasons = offlay_eligible(&facts, side, fs->opt.deny).reasons;
+	reasons = offlay_eligible(&facts, side, deny).reasons;
 	*ret_reasons = reasons;
 	if (ret_doubt && *ret_doubt)
 		return 0;
-	facts_stamp_of(&facts, &before);
-	if (facts_stamp_is_settled(&before, &now) &&
-	    facts_stamp_read(fd, &after) == 0 &&
+	facts_stamp_of(&look->stx, &before);
+	if (facts_stamp_is_settled(&before, &look->now) &&
+	    facts_stamp_read(file->fd, &after) == 0 &&
 	    facts_stamp_equal(&before, &after))
-		kept_set(io, side, &before, reasons, changes);
+		kept_set(file->io->inode, side, &before, reasons,
+			 look->changes);
 	return 0;
+}
+
+/* The kept verdict, or a new one. */
+static int reach_looked(struct file *file, const struct verdict_look *look,
+			enum offlay_side side, uint32_t *ret_reasons)
+{
+	struct facts_stamp stamp;
+
+	facts_stamp_of(&look->stx, &stamp);
+	if (kept_get(file->io->inode, side, &stamp, ret_reasons))
+		return 0;
+	return reach(file, look, side, ret_reasons, NULL);
 }
 
 int verdict_reach(struct file *file, enum offlay_side side,
 		  uint32_t *ret_reasons)
 {
-	struct inode_io *io = file->io->inode;
-	struct facts_stamp stamp;
+	struct verdict_look look;
 	int err;
 
-	err = facts_stamp_read(file->fd, &stamp);
-	if (err)
-		return err;
-	if (kept_get(io, side, &stamp, ret_reasons))
-		return 0;
-	return reach(file->fs, io, file->fd, side, ret_reasons, NULL);
+	err = verdict_look(file, &look);
+	return err ? err : reach_looked(file, &look, side, ret_reasons);
 }
 
 /* Does this range go on where the last one of the same copy ended? */
@@ -130,32 +159,36 @@ void verdict_leave_trail(const struct verdict_range *range, uint64_t copied)
 }
 
 /* Since it was opened for writing. */
-static bool is_immutable(struct file *file)
+static bool is_immutable(const struct verdict_look *look)
 {
-	struct statx stx;
-
-	return statx(file->fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx) == 0 &&
-	       (stx.stx_attributes & STATX_ATTR_IMMUTABLE);
+	return look->stx.stx_attributes & STATX_ATTR_IMMUTABLE;
 }
 
-int verdict_reach_pair(const struct verdict_range *range, uint32_t *ret_src,
-		       uint32_t *ret_dst)
+int verdict_reach_pair(const struct verdict_range *range,
+		       struct verdict_pair *ret_pair)
 {
 	uint32_t reasons;
 	int err;
 
+	*ret_pair = (struct verdict_pair){ 0 };
+	err = verdict_look(range->src, &ret_pair->src);
+	if (!err)
+		err = verdict_look(range->dst, &ret_pair->dst);
+	if (err)
+		return err;
 	if (!range->dst->fs->opt.deny)
-		return is_immutable(range->dst) ? -EPERM : 0;
-	err = verdict_reach(range->src, OFFLAY_SOURCE, &reasons);
+		return is_immutable(&ret_pair->dst) ? -EPERM : 0;
+	err = reach_looked(range->src, &ret_pair->src, OFFLAY_SOURCE, &reasons);
 	if (err)
 		return err;
-	*ret_src = reasons & OFFLAY_REASONS_POLICY;
-	if (*ret_src || goes_on(range))
+	ret_pair->src_reasons = reasons & OFFLAY_REASONS_POLICY;
+	if (ret_pair->src_reasons || goes_on(range))
 		return 0;
-	err = verdict_reach(range->dst, OFFLAY_DESTINATION, &reasons);
+	err = reach_looked(range->dst, &ret_pair->dst, OFFLAY_DESTINATION,
+			   &reasons);
 	if (err)
 		return err;
-	*ret_dst = reasons & OFFLAY_REASONS_POLICY;
+	ret_pair->dst_reasons = reasons & OFFLAY_REASONS_POLICY;
 	/* Known to the VFS of the backing, but not to that of the mount. */
 	return reasons & (1u << OFFLAY_REASON_IMMUTABLE) ? -EPERM : 0;
 }
@@ -226,51 +259,63 @@ static bool is_compressing(struct fs *fs, int fd)
  * Asking for its extents would write it out now, and every open of a new file
  * would wait.
  */
-static bool is_being_written(int fd, const struct facts_stamp *stamp)
+static bool is_being_written(const struct file *file,
+			     const struct verdict_look *look)
 {
-	struct timespec now;
+	uint32_t type = inode_volume(file->inode)->type;
 	struct statfs st;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	return now.tv_sec - stamp->ctime_sec <= DIRTY_SEC &&
-	       fstatfs(fd, &st) == 0 &&
-	       (uint32_t)st.f_type == BTRFS_SUPER_MAGIC;
+	if (look->now.tv_sec - look->stx.stx_ctime.tv_sec > DIRTY_SEC)
+		return false;
+	if (!type && fstatfs(file->fd, &st) == 0)
+		type = (uint32_t)st.f_type;
+	return type == BTRFS_SUPER_MAGIC;
 }
 
 /*
  * All but data that is dirty, and what the volume will make of it.  Asking for
  * another kind makes sure that every attribute is looked at.
  */
-static bool peek(struct fs *fs, int fd, enum offlay_side side)
+static bool peek(const struct file *file, const struct verdict_look *look,
+		 enum offlay_side side)
 {
-	unsigned int deny = fs->opt.deny;
+	unsigned int deny = file->fs->opt.deny;
+	const struct facts_query query = {
+		.fd = file->fd,
+		.side = side,
+		.deny = (deny & ~OFFLAY_DENY_COMPRESSED) |
+			OFFLAY_DENY_ENCRYPTED,
+		.stx = &look->stx,
+		.fs_type = inode_volume(file->inode)->type,
+		.policy_only = true,
+	};
 	struct offlay_facts facts;
 	uint32_t reasons;
 
-	deny = (deny & ~OFFLAY_DENY_COMPRESSED) | OFFLAY_DENY_ENCRYPTED;
-	if (offlay_facts_gather(fd, side, deny, &facts) ||
-	    facts_extents_peek(fd, &facts))
+	if (facts_gather(&query, &facts) ||
+	    facts_extents_peek(file->fd, &facts))
 		return false;
-	reasons = offlay_eligible(&facts, side, fs->opt.deny).reasons;
-	return (reasons & OFFLAY_REASONS_POLICY) || is_compressing(fs, fd);
+	reasons = offlay_eligible(&facts, side, deny).reasons;
+	return (reasons & OFFLAY_REASONS_POLICY) ||
+	       is_compressing(file->fs, file->fd);
 }
 
 /* An empty file may have attributes, of its own or of its directory. */
-bool verdict_doubtful(struct fs *fs, struct inode_io *io, int fd,
+bool verdict_doubtful(struct file *file, const struct verdict_look *look,
 		      enum offlay_side side)
 {
 	struct facts_stamp stamp;
 	uint32_t reasons = 0;
 	bool doubt = false;
 
-	if (facts_stamp_read(fd, &stamp))
-		return false;
-	if (kept_get(io, side, &stamp, &reasons))
+	facts_stamp_of(&look->stx, &stamp);
+	if (kept_get(file->io->inode, side, &stamp, &reasons))
 		return reasons & OFFLAY_REASONS_POLICY;
-	if (stamp.size && (fs->opt.deny & OFFLAY_DENY_COMPRESSED) &&
-	    is_being_written(fd, &stamp))
-		return peek(fs, fd, side);
-	if (reach(fs, io, fd, side, &reasons, &doubt))
+	if (look->stx.stx_size &&
+	    (file->fs->opt.deny & OFFLAY_DENY_COMPRESSED) &&
+	    is_being_written(file, look))
+		return peek(file, look, side);
+	if (reach(file, look, side, &reasons, &doubt))
 		return false;
 	return doubt || (reasons & OFFLAY_REASONS_POLICY);
 }

@@ -99,17 +99,6 @@ static void tell(const struct watch_stream *stream,
 
 /* ---------------------------------------------------------- opening a file */
 
-static void add_source(struct file *file, const struct watch_who *who)
-{
-	struct fs *fs = file->fs;
-	struct stat st;
-
-	if (fstat(file->fd, &st) == 0 &&
-	    (uint64_t)st.st_size >= fs->opt.accel_min)
-		file->io->source =
-			watch_source_add(&fs->watch->sources, file, who);
-}
-
 /* By the name of the thread's program; 0 if unknown. */
 static uint64_t program_of(struct fs *fs, pid_t tid)
 {
@@ -157,21 +146,25 @@ static bool add_stream(struct file *file, const struct watch_who *who)
 	return true;
 }
 
-bool watch_open(struct file *file, bool fresh, const struct fuse_ctx *caller)
+bool watch_open(struct file *file, bool fresh, uint64_t size,
+		const struct fuse_ctx *caller)
 {
+	struct watch_sources *sources = watch_sources(file->fs);
 	bool writable = open_is_writable(file->flags);
 	struct watch_who who = { .tid = caller->pid, .uid = caller->uid };
 
-	if (!file->fs->opt.accel || !file->io->inode->reflinks ||
-	    who.tid <= 0 ||
-	    (writable && (!fresh || (file->flags & OTHER_WRITES))))
+	if (!file->fs->opt.accel || !file->io->inode->reflinks || who.tid <= 0)
+		return false;
+	if (writable ? !fresh || (file->flags & OTHER_WRITES) ||
+			       !watch_sources_any(sources)
+		     : size < file->fs->opt.accel_min)
 		return false;
 	who.pgid = getpgid(who.tid);
 	if (who.pgid <= 0)
 		return false;
 	if (writable)
 		return add_stream(file, &who);
-	add_source(file, &who);
+	file->io->source = watch_source_add(sources, file, &who);
 	return false;
 }
 

@@ -48,6 +48,7 @@ struct watch_source {
 struct watch_sources {
 	pthread_mutex_t lock; /* guards all below and each source */
 	uint64_t last_id;
+	unsigned int count;
 	struct watch_source *buckets[WATCH_BUCKETS]; /* by process group */
 };
 
@@ -65,6 +66,8 @@ void watch_sources_done(struct watch_sources *sources);
 struct watch_source *watch_source_add(struct watch_sources *sources,
 				      struct file *file,
 				      const struct watch_who *who);
+/* Does anybody hold one? */
+bool watch_sources_any(struct watch_sources *sources);
 /* Takes NULL. */
 void watch_source_remove(struct watch_sources *sources,
 			 struct watch_source *source);
@@ -166,7 +169,8 @@ struct watch_stream;
 struct watch_sources *watch_sources(struct fs *fs);
 
 /* Called while a handle is being opened; true: its writes must come here. */
-bool watch_open(struct file *file, bool fresh, const struct fuse_ctx *caller);
+bool watch_open(struct file *file, bool fresh, uint64_t size,
+		const struct fuse_ctx *caller);
 /* At the end of a handle, with file->io. */
 void watch_close(struct file *file);
 /* Instead of file_write(), for a handle with a stream. */

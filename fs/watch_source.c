@@ -41,6 +41,7 @@ struct watch_source *watch_source_add(struct watch_sources *sources,
 	source->who = *who;
 	pthread_mutex_lock(&sources->lock);
 	source->id = ++sources->last_id;
+	sources->count++;
 	source->next = *bucket;
 	if (*bucket)
 		(*bucket)->prev = source;
@@ -55,6 +56,7 @@ void watch_source_remove(struct watch_sources *sources,
 	if (!source)
 		return;
 	pthread_mutex_lock(&sources->lock);
+	sources->count--;
 	if (source->prev)
 		source->prev->next = source->next;
 	else
@@ -64,6 +66,16 @@ void watch_source_remove(struct watch_sources *sources,
 	pthread_mutex_unlock(&sources->lock);
 	match_index_free(source->index);
 	free(source);
+}
+
+bool watch_sources_any(struct watch_sources *sources)
+{
+	bool any;
+
+	pthread_mutex_lock(&sources->lock);
+	any = sources->count;
+	pthread_mutex_unlock(&sources->lock);
+	return any;
 }
 
 static bool is_in_process_of(struct fs *fs, pid_t tid, pid_t other)

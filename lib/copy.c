@@ -114,15 +114,22 @@ bool copy_goes_on(const struct copy_job *job, int err)
 	return copy_is_decline(err);
 }
 
-int copy_look_again(struct copy_job *job)
+static int look(const struct copy_job *job, int fd,
+		const struct sys_file *known, struct sys_file *ret_file)
 {
-	const struct sys_ops *ops = job->engine->ops;
+	if (!known)
+		return job->engine->ops->stat(job->engine->ctx, fd, ret_file);
+	*ret_file = *known;
+	return 0;
+}
+
+static int look_at_both(struct copy_job *job, const struct copy_known *known)
+{
 	int err;
 
-	err = ops->stat(job->engine->ctx, job->src_fd, &job->src);
-	if (err)
-		return err;
-	err = ops->stat(job->engine->ctx, job->dst_fd, &job->dst);
+	err = look(job, job->src_fd, known->src, &job->src);
+	if (!err)
+		err = look(job, job->dst_fd, known->dst, &job->dst);
 	if (err)
 		return err;
 	if (job->src_offset >= job->src.size)
@@ -131,6 +138,13 @@ int copy_look_again(struct copy_job *job)
 		job->length =
 			copy_min(job->length, job->src.size - job->src_offset);
 	return 0;
+}
+
+int copy_look_again(struct copy_job *job)
+{
+	const struct copy_known nothing = { 0 };
+
+	return look_at_both(job, &nothing);
 }
 
 static bool same_file(const struct copy_job *job)
@@ -159,15 +173,28 @@ static int job_check(const struct copy_job *job, uint64_t asked)
 	return 0;
 }
 
-static int job_learn_pair(struct copy_job *job)
+static int look_at_volume(const struct copy_job *job, int fd,
+			  const struct sys_volume *known,
+			  struct sys_volume *ret_volume)
+{
+	const struct offlay_engine *engine = job->engine;
+
+	if (!known)
+		return engine->ops->volume(engine->ctx, fd, ret_volume);
+	*ret_volume = *known;
+	return 0;
+}
+
+static int job_learn_pair(struct copy_job *job, const struct copy_known *known)
 {
 	struct offlay_engine *engine = job->engine;
 	int err;
 
-	err = engine->ops->volume(engine->ctx, job->src_fd, &job->src_volume);
-	if (err)
-		return err;
-	err = engine->ops->volume(engine->ctx, job->dst_fd, &job->dst_volume);
+	err = look_at_volume(job, job->src_fd, known->src_volume,
+			     &job->src_volume);
+	if (!err)
+		err = look_at_volume(job, job->dst_fd, known->dst_volume,
+				     &job->dst_volume);
 	if (err)
 		return err;
 	job->key = (struct copy_pair_key){
@@ -184,7 +211,8 @@ static int job_learn_pair(struct copy_job *job)
 }
 
 static int job_init(struct copy_job *job, struct offlay_engine *engine,
-		    const struct offlay_range *range)
+		    const struct offlay_range *range,
+		    const struct copy_known *known)
 {
 	int flags, err;
 
@@ -204,7 +232,7 @@ static int job_init(struct copy_job *job, struct offlay_engine *engine,
 		return -EINVAL;
 	if (job->flags & OFFLAY_COPY_CLONE_ONLY)
 		job->methods &= OFFLAY_METHOD_CLONE;
-	err = copy_look_again(job);
+	err = look_at_both(job, known);
 	if (err)
 		return err;
 	err = job_check(job, range->length);
@@ -216,17 +244,18 @@ static int job_init(struct copy_job *job, struct offlay_engine *engine,
 		return flags;
 	if (flags & O_APPEND)
 		return -EBADF;
-	return job->length ? job_learn_pair(job) : 0;
+	return job->length ? job_learn_pair(job, known) : 0;
 }
 
-int offlay_copy_range(struct offlay_engine *engine,
-		      const struct offlay_range *range,
-		      struct offlay_result *ret_result)
+int copy_range_known(struct offlay_engine *engine,
+		     const struct offlay_range *range,
+		     const struct copy_known *known,
+		     struct offlay_result *ret_result)
 {
 	struct copy_job job;
 	int err;
 
-	err = job_init(&job, engine, range);
+	err = job_init(&job, engine, range, known);
 	if (err)
 		return err;
 	if (job.length == 0) {
@@ -244,4 +273,13 @@ int offlay_copy_range(struct offlay_engine *engine,
 	if (err == 0 || err == -EOPNOTSUPP)
 		*ret_result = job.result;
 	return err;
+}
+
+int offlay_copy_range(struct offlay_engine *engine,
+		      const struct offlay_range *range,
+		      struct offlay_result *ret_result)
+{
+	const struct copy_known nothing = { 0 };
+
+	return copy_range_known(engine, range, &nothing, ret_result);
 }

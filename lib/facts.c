@@ -59,34 +59,38 @@ static void take_flags(struct offlay_facts *facts, uint32_t flags, uint32_t by)
 		facts->compressed |= by;
 }
 
-/*
- * One statx; @ret_unknown gets the kinds (OFFLAY_DENY_*) about which this
- * filesystem's statx says nothing.
- */
-static int probe_statx(int fd, struct offlay_facts *facts,
-		       unsigned int *ret_unknown)
+int facts_look(int fd, struct statx *ret_stx)
 {
-	struct statx stx;
+	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, ret_stx) < 0
+		       ? -errno
+		       : 0;
+}
 
-	*ret_unknown = 0;
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) < 0)
-		return -errno;
-	facts->dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
-	facts->ino = stx.stx_ino;
-	facts->size = stx.stx_size;
-	facts->blocks = stx.stx_blocks;
-	facts->mtime_sec = stx.stx_mtime.tv_sec;
-	facts->mtime_nsec = stx.stx_mtime.tv_nsec;
-	facts->ctime_sec = stx.stx_ctime.tv_sec;
-	facts->ctime_nsec = stx.stx_ctime.tv_nsec;
-	facts->mode = stx.stx_mode;
+/*
+ * Return: the kinds (OFFLAY_DENY_*) about which this filesystem's statx says
+ * nothing.
+ */
+static unsigned int take_statx(struct offlay_facts *facts,
+			       const struct statx *stx)
+{
+	unsigned int unknown = 0;
+
+	facts->dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
+	facts->ino = stx->stx_ino;
+	facts->size = stx->stx_size;
+	facts->blocks = stx->stx_blocks;
+	facts->mtime_sec = stx->stx_mtime.tv_sec;
+	facts->mtime_nsec = stx->stx_mtime.tv_nsec;
+	facts->ctime_sec = stx->stx_ctime.tv_sec;
+	facts->ctime_nsec = stx->stx_ctime.tv_nsec;
+	facts->mode = stx->stx_mode;
 	for (size_t i = 0; i < sizeof(attributes) / sizeof(*attributes); i++) {
-		if (stx.stx_attributes & attributes[i].attribute)
+		if (stx->stx_attributes & attributes[i].attribute)
 			take_flags(facts, attributes[i].flag, OFFLAY_BY_STATX);
-		else if (!(stx.stx_attributes_mask & attributes[i].attribute))
-			*ret_unknown |= attributes[i].deny;
+		else if (!(stx->stx_attributes_mask & attributes[i].attribute))
+			unknown |= attributes[i].deny;
 	}
-	return 0;
+	return unknown;
 }
 
 static int probe_fs_type(int fd, struct offlay_facts *facts)
@@ -142,40 +146,50 @@ static unsigned int unproven(const struct offlay_facts *facts,
 }
 
 /* What a regular file's data and attributes say, the cheapest first. */
-static int probe_kinds(int fd, enum offlay_side side, unsigned int deny,
-		       unsigned int unknown, struct offlay_facts *facts,
-		       bool *ret_doubt)
+static int probe_kinds(const struct facts_query *query, unsigned int unknown,
+		       struct offlay_facts *facts)
 {
+	unsigned int deny = query->deny;
 	int err = 0;
 
 	/* On btrfs they also tell whether the data has checksums. */
 	if ((unproven(facts, deny) & unknown) ||
-	    facts->fs_type == BTRFS_SUPER_MAGIC)
-		err = probe_flags(fd, facts);
-	if (!err && unproven(facts, deny))
-		err = probe_dos(fd, facts);
+	    (facts->fs_type == BTRFS_SUPER_MAGIC && !query->policy_only))
+		err = probe_flags(query->fd, facts);
+	if (!err && unproven(facts, deny) &&
+	    (!query->is_new || facts_dos_inherits(facts->fs_type)))
+		err = probe_dos(query->fd, facts);
 	/* An empty file has neither holes nor extents. */
 	if (!facts->size)
 		return err;
 	if (!err && (unproven(facts, deny) & OFFLAY_DENY_SPARSE))
-		err = facts_holes_probe(fd, side, facts, ret_doubt);
+		err = facts_holes_probe(query->fd, query->side, facts,
+					query->ret_doubt);
 	if (!err && (unproven(facts, deny) & OFFLAY_DENY_COMPRESSED))
-		err = facts_extents_probe(fd, facts);
+		err = facts_extents_probe(query->fd, facts);
 	return err;
 }
 
-int facts_gather(int fd, enum offlay_side side, unsigned int deny,
-		 struct offlay_facts *ret_facts, bool *ret_doubt)
+int facts_gather(const struct facts_query *query,
+		 struct offlay_facts *ret_facts)
 {
-	struct offlay_facts facts = { 0 };
+	struct offlay_facts facts = { .fs_type = query->fs_type };
+	const struct statx *stx = query->stx;
+	struct statx own;
 	unsigned int unknown;
-	int err;
+	int err = 0;
 
-	err = probe_statx(fd, &facts, &unknown);
-	if (!err)
-		err = probe_fs_type(fd, &facts);
+	if (!stx) {
+		err = facts_look(query->fd, &own);
+		if (err)
+			return err;
+		stx = &own;
+	}
+	unknown = take_statx(&facts, stx);
+	if (!facts.fs_type)
+		err = probe_fs_type(query->fd, &facts);
 	if (!err && S_ISREG(facts.mode))
-		err = probe_kinds(fd, side, deny, unknown, &facts, ret_doubt);
+		err = probe_kinds(query, unknown, &facts);
 	if (err)
 		return err;
 	*ret_facts = facts;
@@ -185,40 +199,35 @@ int facts_gather(int fd, enum offlay_side side, unsigned int deny,
 int offlay_facts_gather(int fd, enum offlay_side side, unsigned int deny,
 			struct offlay_facts *ret_facts)
 {
-	return facts_gather(fd, side, deny, ret_facts, NULL);
+	const struct facts_query query = { .fd = fd,
+					   .side = side,
+					   .deny = deny };
+
+	return facts_gather(&query, ret_facts);
 }
 
 int facts_stamp_read(int fd, struct facts_stamp *ret_stamp)
 {
-	struct stat st;
+	struct statx stx;
+	int err;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	*ret_stamp = (struct facts_stamp){
-		.dev = st.st_dev,
-		.ino = st.st_ino,
-		.size = (uint64_t)st.st_size,
-		.blocks = (uint64_t)st.st_blocks,
-		.mtime_sec = st.st_mtim.tv_sec,
-		.ctime_sec = st.st_ctim.tv_sec,
-		.mtime_nsec = (uint32_t)st.st_mtim.tv_nsec,
-		.ctime_nsec = (uint32_t)st.st_ctim.tv_nsec,
-	};
-	return 0;
+	err = facts_look(fd, &stx);
+	if (!err)
+		facts_stamp_of(&stx, ret_stamp);
+	return err;
 }
 
-void facts_stamp_of(const struct offlay_facts *facts,
-		    struct facts_stamp *ret_stamp)
+void facts_stamp_of(const struct statx *stx, struct facts_stamp *ret_stamp)
 {
 	*ret_stamp = (struct facts_stamp){
-		.dev = facts->dev,
-		.ino = facts->ino,
-		.size = facts->size,
-		.blocks = facts->blocks,
-		.mtime_sec = facts->mtime_sec,
-		.ctime_sec = facts->ctime_sec,
-		.mtime_nsec = facts->mtime_nsec,
-		.ctime_nsec = facts->ctime_nsec,
+		.dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
+		.ino = stx->stx_ino,
+		.size = stx->stx_size,
+		.blocks = stx->stx_blocks,
+		.mtime_sec = stx->stx_mtime.tv_sec,
+		.ctime_sec = stx->stx_ctime.tv_sec,
+		.mtime_nsec = stx->stx_mtime.tv_nsec,
+		.ctime_nsec = stx->stx_ctime.tv_nsec,
 	};
 }
 

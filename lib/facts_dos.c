@@ -141,6 +141,16 @@ static int read_ntfs(int fd, uint32_t *ret_attributes)
 	return 0;
 }
 
+static bool is_ntfs(uint32_t fs_type)
+{
+	return fs_type == NTFS3_MAGIC || fs_type == FUSEBLK_MAGIC;
+}
+
+bool facts_dos_inherits(uint32_t fs_type)
+{
+	return is_ntfs(fs_type);
+}
+
 int facts_dos_read(int fd, uint32_t fs_type, uint32_t *ret_attributes)
 {
 	uint32_t samba = 0, ntfs = 0;
@@ -149,7 +159,7 @@ int facts_dos_read(int fd, uint32_t fs_type, uint32_t *ret_attributes)
 	err = read_samba(fd, &samba);
 	if (err && !facts_is_absent(err) && err != -ERANGE && err != -E2BIG)
 		return err;
-	if (fs_type == NTFS3_MAGIC || fs_type == FUSEBLK_MAGIC) {
+	if (is_ntfs(fs_type)) {
 		err = read_ntfs(fd, &ntfs);
 		if (err && !facts_is_absent(err) && err != -ERANGE)
 			return err;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -192,6 +193,21 @@ struct copy_job {
 	struct offlay_result result;
 };
 
+/*
+ * What the caller of one copy knows already: both files, looked at just now,
+ * and their filesystems.  What is NULL is asked for.
+ */
+struct copy_known {
+	const struct sys_file *src, *dst;
+	const struct sys_volume *src_volume, *dst_volume;
+};
+
+/* offlay_copy_range() for those who know more. */
+int copy_range_known(struct offlay_engine *engine,
+		     const struct offlay_range *range,
+		     const struct copy_known *known,
+		     struct offlay_result *ret_result);
+
 /* Looks at both files again and shortens the range to the source's end. */
 int copy_look_again(struct copy_job *job);
 
@@ -267,9 +283,8 @@ struct facts_stamp {
 };
 
 int facts_stamp_read(int fd, struct facts_stamp *ret_stamp);
-/* The stamp at the time when gathering began. */
-void facts_stamp_of(const struct offlay_facts *facts,
-		    struct facts_stamp *ret_stamp);
+/* The stamp at the time of this statx(2). */
+void facts_stamp_of(const struct statx *stx, struct facts_stamp *ret_stamp);
 bool facts_stamp_equal(const struct facts_stamp *a,
 		       const struct facts_stamp *b);
 /* @now: CLOCK_REALTIME_COARSE, taken before the stamp. */
@@ -288,13 +303,29 @@ int facts_find_swap(int fd, bool *ret_is_swap);
  */
 int facts_find_volume(int fd, uint32_t fs_type, bool *ret_is_unable);
 
-/*
- * offlay_facts_gather(); but with @ret_doubt nothing is written out to find out
- * about blocks that are allocated and may have been written just now.  It is
- * set to true where there are any, and else left alone.
- */
-int facts_gather(int fd, enum offlay_side side, unsigned int deny,
-		 struct offlay_facts *ret_facts, bool *ret_doubt);
+/* The attributes that gathering begins with, and that make a stamp. */
+int facts_look(int fd, struct statx *ret_stx);
+
+/* What is asked about a file, and what the asker knows already. */
+struct facts_query {
+	int fd;
+	enum offlay_side side;
+	unsigned int deny;	 /* OFFLAY_DENY_*, kinds that matter */
+	const struct statx *stx; /* facts_look() just now; NULL: not done */
+	uint32_t fs_type;	 /* f_type, 0 if unknown */
+	bool policy_only;	 /* not what only a pair can be refused for */
+	bool is_new; /* made just now: has only what it has inherited */
+	/*
+	 * Not NULL: nothing is written out to find out about blocks that are
+	 * allocated and may have been written just now.  Set to true where
+	 * there are any, and else left alone.
+	 */
+	bool *ret_doubt;
+};
+
+/* offlay_facts_gather() for those who know more. */
+int facts_gather(const struct facts_query *query,
+		 struct offlay_facts *ret_facts);
 
 /* Errors (negative) of a probe that mean: no such thing on this file. */
 bool facts_is_absent(int err);
@@ -308,6 +339,8 @@ bool facts_is_absent(int err);
 /* Of user.DOSATTRIB: bytes from outside.  Return: 0 or -EINVAL. */
 int facts_dos_parse(const void *value, size_t size, uint32_t *ret_attributes);
 int facts_dos_read(int fd, uint32_t fs_type, uint32_t *ret_attributes);
+/* Does a new file have those of its directory? */
+bool facts_dos_inherits(uint32_t fs_type);
 
 /* ---------------------------------------------------------- facts_holes.c */
 

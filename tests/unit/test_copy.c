@@ -83,6 +83,44 @@ Test(copy, refuses_offsets_beyond_what_a_file_can_have)
 	offlay_engine_free(NULL);
 }
 
+/* What the caller has seen is not asked for, and may have become untrue. */
+Test(copy, believes_what_is_known_until_it_is_refused)
+{
+	struct sys_file files[2];
+	struct sys_volume volume;
+	struct offlay_engine *engine;
+	struct offlay_result result;
+	struct fake fake = two_files();
+	const struct copy_known known = {
+		.src = &files[0],
+		.dst = &files[1],
+		.src_volume = &volume,
+		.dst_volume = &volume,
+	};
+	const struct offlay_range range = { .src_fd = FAKE_FD(0),
+					    .dst_fd = FAKE_FD(1),
+					    .length = 100 };
+
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(fake_ops.stat(&fake, FAKE_FD(i), &files[i]), 0);
+	cr_assert_eq(fake_ops.volume(&fake, FAKE_FD(0), &volume), 0);
+	memset(fake.counts, 0, sizeof(fake.counts));
+	cr_assert_eq(copy_engine_new(&fake_ops, &fake, &engine), 0);
+	cr_assert_eq(copy_range_known(engine, &range, &known, &result), 0);
+	cr_expect_eq(result.cloned, 100);
+	cr_expect_eq(fake.counts[FAKE_STAT], 0);
+	cr_expect_eq(fake.counts[FAKE_VOLUME], 0);
+
+	/* The destination goes on behind the source's end by now. */
+	fake_fill(&fake, 1, 300, 77);
+	cr_assert_eq(copy_range_known(engine, &range, &known, &result), 0);
+	cr_expect_eq(result.copied, 100);
+	cr_expect_gt(fake.counts[FAKE_STAT], 0);
+	cr_expect_eq(memcmp(fake.files[1].data, fake.files[0].data, 100), 0);
+	cr_expect_eq(fake.files[1].size, 300);
+	offlay_engine_free(engine);
+}
+
 Test(copy, asks_for_the_rest_of_the_file_with_the_largest_length)
 {
 	struct fake fake = two_files();

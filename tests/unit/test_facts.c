@@ -243,6 +243,33 @@ Test(facts, dos_attributes_count_on_either_side)
 	close(fd);
 }
 
+/* Whoever made the file a moment ago knows that it has no attribute yet. */
+Test(facts, a_new_file_is_not_asked_for_dos_attributes)
+{
+	struct facts_query query = { .fd = new_file(),
+				     .deny = OFFLAY_DENY_ALL,
+				     .policy_only = true };
+	struct offlay_facts facts;
+	struct statx stx;
+
+	if (fsetxattr(query.fd, "user.DOSATTRIB", "0x200", 5, 0) < 0)
+		cr_skip_test("/tmp has no user attributes: %s",
+			     strerror(errno));
+	cr_assert_eq(facts_look(query.fd, &stx), 0);
+	query.stx = &stx;
+	cr_assert_eq(facts_gather(&query, &facts), 0);
+	cr_expect_eq(facts.dos_attributes, 0x200);
+	query.is_new = true;
+	cr_assert_eq(facts_gather(&query, &facts), 0);
+	cr_expect_eq(facts.dos_attributes, 0);
+	/* On NTFS it has those of its directory. */
+	query.fs_type = 0x7366746e;
+	cr_assert_eq(facts_gather(&query, &facts), 0);
+	cr_expect_eq(facts.fs_type, 0x7366746e);
+	cr_expect_eq(facts.dos_attributes, 0x200);
+	close(query.fd);
+}
+
 /* Samba's version 2 holds a name, so that a value has no small limit. */
 Test(facts, a_long_dos_value_is_read_whole)
 {
