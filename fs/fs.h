@@ -180,6 +180,11 @@ void inode_table_free(struct inode_table *table);
 
 /* -ESTALE: a forged or forgotten id, or an object that is gone. */
 int inode_pin(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin);
+/*
+ * The same for nothing but inode_open() without O_TRUNC: the pin has a
+ * descriptor only if there is one, or no file handle.
+ */
+int inode_pin_to_open(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin);
 /* Takes an empty pin, too; leaves it empty. */
 void inode_unpin(struct pin *pin);
 

@@ -167,7 +167,7 @@ static int reopen(struct inode_table *table, struct inode *inode)
 	if (!inode->handle_size)
 		return reopen_by_name(table, inode);
 	pthread_mutex_unlock(&table->lock);
-	fd = resolve_handle(inode);
+	fd = resolve_handle(inode, O_PATH);
 	pthread_mutex_lock(&table->lock);
 	return fd;
 }
@@ -222,6 +222,25 @@ int inode_pin(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin)
 	inode = table_find_id(table, nodeid);
 	if (inode)
 		err = pin_locked(table, inode, ret_pin);
+	pthread_mutex_unlock(&table->lock);
+	return err;
+}
+
+int inode_pin_to_open(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin)
+{
+	struct inode_table *table = fs->inodes;
+	struct inode *inode;
+	int err = -ESTALE;
+
+	pthread_mutex_lock(&table->lock);
+	inode = table_find_id(table, nodeid);
+	if (inode && inode->handle_size && inode->fd < 0 && !inode->files) {
+		inode->refs++;
+		*ret_pin = (struct pin){ table, inode, -1, NULL };
+		err = 0;
+	} else if (inode) {
+		err = pin_locked(table, inode, ret_pin);
+	}
 	pthread_mutex_unlock(&table->lock);
 	return err;
 }
@@ -359,19 +378,29 @@ const char *inode_fd_path(const struct pin *pin, char buf[FD_PATH_SIZE])
 	return buf;
 }
 
+static int open_pinned(const struct pin *pin, int flags)
+{
+	char path[FD_PATH_SIZE];
+	int fd;
+
+	if (pin->fd < 0)
+		return resolve_handle(pin->inode, flags);
+	fd = open(inode_fd_path(pin, path), flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int inode_open(struct fs *fs, const struct pin *pin, int flags)
 {
 	mode_t type = pin->inode->type;
-	char path[FD_PATH_SIZE];
 	int fd;
 
 	if (type != S_IFREG && type != S_IFDIR)
 		return type == S_IFLNK ? -ELOOP : -ENXIO;
-	flags = (flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL)) | O_CLOEXEC;
-	fd = open(inode_fd_path(pin, path), flags);
-	if (fd < 0 && errno == EMFILE && inode_make_room(fs))
-		fd = open(path, flags);
-	return fd < 0 ? -errno : fd;
+	flags &= ~(O_NOFOLLOW | O_CREAT | O_EXCL);
+	fd = open_pinned(pin, flags);
+	if (fd == -EMFILE && inode_make_room(fs))
+		fd = open_pinned(pin, flags);
+	return fd;
 }
 
 int inode_getattr(struct fs *fs, const struct pin *pin, struct stat *ret_attr)

@@ -89,8 +89,11 @@ int resolve_name(struct resolver *resolver, const struct inode *parent,
 /* What is open as @fd; the caller keeps @fd. */
 int resolve_fd(struct resolver *resolver, int fd, struct found *ret_found);
 void found_done(struct found *found);
-/* Opens the object of @inode again as O_PATH by its handle; else -errno. */
-int resolve_handle(const struct inode *inode);
+/*
+ * Opens the object of @inode again by its handle; else -errno.  @flags: O_PATH,
+ * or others that change nothing, since it is verified only then.
+ */
+int resolve_handle(const struct inode *inode, int flags);
 /* By name below the open parent: a verified O_PATH descriptor, or -errno. */
 int resolve_again(struct resolver *resolver, const struct inode *inode,
 		  const struct inode *parent, int parent_fd, const char *name);

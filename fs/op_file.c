@@ -333,7 +333,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	PIN_AUTO(pin);
 	int fd, err;
 
-	err = inode_pin(fs, ino, &pin);
+	if (fi->flags & O_TRUNC)
+		err = inode_pin(fs, ino, &pin);
+	else
+		err = inode_pin_to_open(fs, ino, &pin);
 	if (!err && !S_ISREG(inode_type(pin.inode)))
 		err = -EINVAL; /* the kernel opens all others by itself */
 	if (err) {

@@ -66,7 +66,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	PIN_AUTO(pin);
 	int err;
 
-	err = inode_pin(fs, ino, &pin);
+	err = inode_pin_to_open(fs, ino, &pin);
 	if (!err)
 		err = open_stream(fs, &pin, fi->flags, &fi->fh);
 	if (fs->opt.cache == CACHE_ALWAYS)

@@ -76,7 +76,7 @@ static int read_handle(int dir_fd, const char *name, struct handle *ret_handle,
 }
 
 static int open_handle(int mount_fd, int type, const unsigned char *bytes,
-		       uint32_t size)
+		       uint32_t size, int flags)
 {
 	struct handle_buf buf = {
 		.header.handle_bytes = size,
@@ -85,7 +85,7 @@ static int open_handle(int mount_fd, int type, const unsigned char *bytes,
 	int fd;
 
 	memcpy(buf.header.f_handle, bytes, size);
-	fd = open_by_handle_at(mount_fd, &buf.header, O_PATH | O_CLOEXEC);
+	fd = open_by_handle_at(mount_fd, &buf.header, flags | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -93,7 +93,7 @@ static int open_handle(int mount_fd, int type, const unsigned char *bytes,
 static bool handle_works(int mount_fd, const struct handle *handle)
 {
 	int fd = open_handle(mount_fd, handle->type, handle->bytes,
-			     handle->size);
+			     handle->size, O_PATH);
 
 	if (fd < 0)
 		return false;
@@ -271,12 +271,12 @@ static int verify(const struct inode *inode, int fd)
 	return 0;
 }
 
-int resolve_handle(const struct inode *inode)
+int resolve_handle(const struct inode *inode, int flags)
 {
 	int fd, err;
 
 	fd = open_handle(inode->mount->fd, inode->handle_type, inode->handle,
-			 inode->handle_size);
+			 inode->handle_size, flags);
 	if (fd < 0)
 		return fd;
 	err = verify(inode, fd);
