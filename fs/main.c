@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fs.h"
+#include "rules.h"
 
 #define MAX_WRITE      (1u << 20)
 #define MAX_BACKGROUND 64

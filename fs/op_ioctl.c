@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "file.h"
+#include "rules.h"
 #include "offlay_uapi.h"
 
 /* The flags and the version are declared with a long, and mean an int. */

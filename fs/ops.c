@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The one table of operations, and what comes before each of them. */
 #include "fs.h"
+#include "rules.h"
 
 /* Where a request is at work, as far as the kernel has said it. */
 #define PLACE(...)	 (&(struct event_place){ __VA_ARGS__ })

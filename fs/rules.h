@@ -9,6 +9,43 @@
 #include "fs.h"
 #include "event.h"
 
+/* ------------------------------------- for main.c, ops.c and op_ioctl.c */
+
+/* Takes @set, which may be NULL. */
+int rules_new(struct fs *fs, struct fault_set *set, struct rules **ret_rules);
+/* Answers what waits, before the session and the tables go away. */
+void rules_stop(struct rules *rules); /* takes NULL */
+void rules_free(struct rules *rules); /* takes NULL */
+/* As op_odx(). */
+bool op_rules(fuse_req_t req, unsigned int cmd, const void *in, size_t in_size,
+	      size_t out_size);
+/*
+ * Before the handler of the same name, with its arguments.  True: a rule
+ * applies, and the request is answered, or will be.
+ */
+bool rules_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			   struct fuse_file_info *fi_in, fuse_ino_t ino_out,
+			   off_t off_out, struct fuse_file_info *fi_out,
+			   size_t len, int flags);
+bool rules_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		struct fuse_file_info *fi);
+bool rules_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
+		     off_t off, struct fuse_file_info *fi);
+bool rules_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+		 struct fuse_file_info *fi);
+bool rules_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+bool rules_create(fuse_req_t req, fuse_ino_t parent, const char *name,
+		  mode_t mode, struct fuse_file_info *fi);
+bool rules_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode,
+		   struct fuse_file_info *fi);
+bool rules_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
+		   int to_set, struct fuse_file_info *fi);
+bool rules_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
+		 struct fuse_file_info *fi, unsigned int flags,
+		 const void *in_buf, size_t in_bufsz, size_t out_bufsz);
+
+/* --------------------------------------------------------- for the others */
+
 struct rules {
 	struct fs *fs;
 	uid_t owner;	      /* who mounted */
