@@ -260,13 +260,18 @@ static bool set_switch(struct parse *parse, const char *name)
 	return true;
 }
 
-/* Words of mount(8) and fstab(5) that mean nothing here. */
+/*
+ * Words of mount(8) and fstab(5) that mean nothing here.  Access times are
+ * kept by the mount of SOURCE, and libfuse knows only some of their words.
+ */
 static bool is_ignored(const char *name)
 {
 	static const char *const words[] = {
-		"defaults", "auto",	"noauto",   "user",	  "nouser",
-		"users",    "owner",	"group",    "nofail",	  "_netdev",
-		"relatime", "lazytime", "diratime", "nolazytime",
+		"defaults", "auto",	  "noauto",	 "user",
+		"nouser",   "users",	  "owner",	 "group",
+		"nofail",   "_netdev",	  "atime",	 "diratime",
+		"relatime", "norelatime", "strictatime", "nostrictatime",
+		"lazytime", "nolazytime", "symfollow",
 	};
 	size_t i;
 
@@ -281,13 +286,12 @@ static bool is_ignored(const char *name)
 static bool is_for_kernel(const char *name)
 {
 	static const char *const words[] = {
-		"rw",	       "ro",	       "suid",
-		"nosuid",      "dev",	       "nodev",
-		"exec",	       "noexec",       "sync",
-		"async",       "dirsync",      "atime",
-		"noatime",     "nodiratime",   "norelatime",
-		"strictatime", "nosymfollow",  "allow_other",
-		"allow_root",  "auto_unmount", "default_permissions",
+		"rw",	      "ro",	      "suid",
+		"nosuid",     "dev",	      "nodev",
+		"exec",	      "noexec",	      "sync",
+		"async",      "dirsync",      "noatime",
+		"nodiratime", "nosymfollow",  "allow_other",
+		"allow_root", "auto_unmount", "default_permissions",
 	};
 	size_t i;
 

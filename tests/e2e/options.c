@@ -140,6 +140,23 @@ Test(options, helps, .timeout = 30)
 	cr_expect(strstr(result.out, "offlayfs"));
 }
 
+Test(options, takes_the_words_of_mount, .timeout = 120)
+{
+	char words[] = "atime noatime diratime nodiratime relatime norelatime "
+		       "strictatime nostrictatime lazytime symfollow suid dev "
+		       "nosymfollow exec ro rw sync async dirsync _netdev";
+	struct mount_spec spec = { .options = strtok(words, " ") };
+	struct mount mount;
+
+	make_dirs();
+	for (; spec.options; spec.options = strtok(NULL, " ")) {
+		if (mount_start(source, &spec, &mount) == 0)
+			mount_close(&mount);
+		else
+			cr_expect(false, "-o %s does not mount", spec.options);
+	}
+}
+
 static void shows_as(const struct mount *mount)
 {
 	struct mountinfo_entry entry = { 0 };
