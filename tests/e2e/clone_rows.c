@@ -18,6 +18,7 @@
 #include "clone_rows.h"
 #include "offlay.h"
 
+const char *rows_backing;
 bool rows_by_library;
 
 void row(const char *name, const char *format, ...)
@@ -150,12 +151,14 @@ int row_dedupe(int src, uint64_t src_offset, int dst, uint64_t dst_offset,
 
 int main(int argc, char **argv)
 {
-	if (argc != 3 || chdir(argv[2]))
+	if (argc != 4 || chdir(argv[2]))
 		return 2;
 	rows_by_library = !strcmp(argv[1], "library");
+	rows_backing = argv[3];
 	umask(022);
 	rows_clone();
 	rows_clone_limits();
+	rows_clone_swap();
 	rows_dedupe();
 	rows_map();
 	return 0;

@@ -10,6 +10,8 @@
 #define KIB 1024ull
 #define MIB (1024 * KIB)
 
+/* The directory, on the backing itself. */
+extern const char *rows_backing;
 /* By the library's calls, else by the ioctls themselves. */
 extern bool rows_by_library;
 
@@ -39,6 +41,7 @@ int row_dedupe(int src, uint64_t src_offset, int dst, uint64_t dst_offset,
 /* clone_rows_clone.c, clone_rows_dedupe.c, clone_rows_map.c */
 void rows_clone(void);
 void rows_clone_limits(void);
+void rows_clone_swap(void);
 void rows_dedupe(void);
 void rows_map(void);
 

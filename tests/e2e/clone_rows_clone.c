@@ -5,11 +5,13 @@
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <unistd.h>
 
 #include "clone_rows.h"
@@ -296,4 +298,50 @@ void rows_clone_limits(void)
 	close(fresh("dst", 512 * KIB));
 	row_child(0, limited);
 	row_content("limited", "dst");
+}
+
+/* On btrfs it must be without checksums, and so must what it clones with. */
+static void swap_file(const char *name)
+{
+	static const char block[4096] = "s";
+	int flags = FS_NOCOW_FL, fd;
+
+	unlink(name);
+	fd = row_open(name, O_RDWR | O_CREAT | O_EXCL);
+	ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	for (int i = 0; i < 512; i++)
+		row_must(write(fd, block, 4096) == 4096, "write");
+	row_must(fsync(fd) == 0, "fsync");
+	close(fd);
+}
+
+/* Only the backing itself can give a file to the kernel to swap to. */
+void rows_clone_swap(void)
+{
+	char path[4096], command[4200];
+	uint64_t deduped = 0;
+	int swap, other;
+
+	swap_file("swap");
+	swap_file("other");
+	snprintf(path, sizeof(path), "%s/swap", rows_backing);
+	snprintf(command, sizeof(command), "mkswap '%s' >/dev/null 2>&1", path);
+	row_must(system(command) == 0, "mkswap");
+	if (swapon(path, 0)) {
+		row_errno("no swap here", -errno);
+		return;
+	}
+	swap = row_open("swap", O_RDWR);
+	other = row_open("other", O_RDWR);
+	row_errno("to swap space", row_clone(other, 0, swap, 0, 0));
+	row_errno("from swap space", row_clone(swap, 0, other, 0, 0));
+	row_errno("dedupe to swap space",
+		  row_dedupe(other, 0, swap, 0, 64 * KIB, &deduped));
+	row_errno("dedupe from swap space",
+		  row_dedupe(swap, 0, other, 0, 64 * KIB, &deduped));
+	row_must(swapoff(path) == 0, "swapoff");
+	row_errno("swap space no more", row_clone(other, 0, swap, 0, 0));
+	close(swap);
+	close(other);
+	row_content("swap space", "swap");
 }

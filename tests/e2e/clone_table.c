@@ -27,16 +27,16 @@ static void compare(const char *what, const char *bare, const char *mounted)
 	}
 }
 
-static void rows_in(const char *dir, const char *how, bool under_run,
-		    char **ret_text)
+static void rows_in(const char *dir, const char *backing, const char *how,
+		    bool under_run, char **ret_text)
 {
-	char command[PATH_MAX * 3];
+	char command[PATH_MAX * 4];
 
 	cr_assert_eq(mkdir(dir, 0777), 0);
 	cr_assert_eq(chmod(dir, 0777), 0);
-	snprintf(command, sizeof(command), "%s '%s' %s '%s'",
+	snprintf(command, sizeof(command), "%s '%s' %s '%s' '%s'",
 		 under_run ? "\"$OFFLAY\" run --" : "exec",
-		 getenv("OFFLAY_CLONE_ROWS"), how, dir);
+		 getenv("OFFLAY_CLONE_ROWS"), how, dir, backing);
 	clone_output(command, ret_text);
 	cr_expect_null(strstr(*ret_text, "FAILED"), "%s: %s", how, *ret_text);
 	cr_expect_not_null(strstr(*ret_text, "unknown flag: EBADR"), "%s",
@@ -46,10 +46,10 @@ static void rows_in(const char *dir, const char *how, bool under_run,
 static void compare_by(struct clone_place *place, const char *how,
 		       bool under_run)
 {
-	char *bare, *mounted, dir[PATH_MAX];
+	char *bare, *mounted, dir[PATH_MAX], backing[PATH_MAX];
 
 	volume_path(dir, place->dir, "bare");
-	rows_in(dir, how, false, &bare);
+	rows_in(dir, dir, how, false, &bare);
 	for (int mode = 0; mode < MODE_USER; mode++) {
 		if (mode_missing((enum mount_mode)mode))
 			continue;
@@ -57,7 +57,9 @@ static void compare_by(struct clone_place *place, const char *how,
 				"profile=transparent", &place->mount);
 		volume_path(dir, place->mount.point,
 			    mode_name((enum mount_mode)mode));
-		rows_in(dir, how, under_run, &mounted);
+		volume_path(backing, place->dir,
+			    mode_name((enum mount_mode)mode));
+		rows_in(dir, backing, how, under_run, &mounted);
 		compare(mode_name((enum mount_mode)mode), bare, mounted);
 		mount_close(&place->mount);
 		free(mounted);
