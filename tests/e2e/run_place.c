@@ -90,3 +90,43 @@ unsigned int run_count_processes(void)
 	closedir(proc);
 	return n;
 }
+
+/* Processes of a proxy: its child is the supervisor, and that one's child. */
+pid_t run_child_of(pid_t pid)
+{
+	char path[64];
+	int child = 0;
+	FILE *file;
+
+	for (int i = 0; i < 500 && !child; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid,
+			 pid);
+		file = fopen(path, "re");
+		if (file && fscanf(file, "%d", &child) != 1)
+			child = 0;
+		if (file)
+			fclose(file);
+		if (!child)
+			process_sleep_ms(2);
+	}
+	return child;
+}
+
+/* Until it is no longer a copy of us. */
+void run_wait_started(pid_t proxy)
+{
+	char path[64], file[PATH_MAX];
+	pid_t command = run_child_of(run_child_of(proxy));
+	ssize_t n;
+
+	cr_assert_gt(command, 0);
+	snprintf(path, sizeof(path), "/proc/%d/exe", command);
+	for (int i = 0; i < 5000; i++) {
+		n = readlink(path, file, sizeof(file) - 1);
+		file[n < 0 ? 0 : n] = '\0';
+		if (strcmp(file, mount_tool_path()))
+			return;
+		process_sleep_ms(2);
+	}
+	cr_assert_fail("%s is still %s", path, file);
+}

@@ -27,6 +27,11 @@ void run_sh(const struct clone_place *place, const struct user *user,
  */
 pid_t run_start(const struct clone_place *place, const char *script);
 
+/* Its first child, or 0 where it has none within a second. */
+pid_t run_child_of(pid_t pid);
+/* Waits until "offlay run", which is this process, has started its command. */
+void run_wait_started(pid_t proxy);
+
 /* How many processes of "offlay run" there are, below this test. */
 unsigned int run_count_processes(void);
 

@@ -52,27 +52,6 @@ CLONE_ON_EACH_BACKING(run_safety, stands_programs_that_ask_in_hard_ways)
 	}
 }
 
-/* Processes of a proxy: its child is the supervisor, and that one's child. */
-static pid_t child_of(pid_t pid)
-{
-	char path[64];
-	int child = 0;
-	FILE *file;
-
-	for (int i = 0; i < 500 && !child; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid,
-			 pid);
-		file = fopen(path, "re");
-		if (file && fscanf(file, "%d", &child) != 1)
-			child = 0;
-		if (file)
-			fclose(file);
-		if (!child)
-			process_sleep_ms(2);
-	}
-	return child;
-}
-
 CLONE_ON_EACH_BACKING(run_safety, leaves_programs_going_when_it_is_killed)
 {
 	pid_t proxy, supervisor;
@@ -80,8 +59,8 @@ CLONE_ON_EACH_BACKING(run_safety, leaves_programs_going_when_it_is_killed)
 
 	run_mount(place, NULL);
 	proxy = run_start(place, "exec $RUN $ASKER forsaken 1 >/dev/null");
-	supervisor = child_of(proxy);
-	cr_assert_gt(child_of(supervisor), 0);
+	supervisor = run_child_of(proxy);
+	run_wait_started(proxy);
 	process_sleep_ms(100);
 	cr_assert_eq(kill(supervisor, SIGKILL), 0);
 	cr_assert_eq(process_wait(proxy, 10000, &status), 0);
@@ -98,8 +77,8 @@ CLONE_ON_EACH_BACKING(run_safety, dies_with_what_stands_for_the_command)
 
 	run_mount(place, NULL);
 	proxy = run_start(place, "exec $RUN sleep 1000");
-	supervisor = child_of(proxy);
-	cr_assert_gt(child_of(supervisor), 0);
+	supervisor = run_child_of(proxy);
+	cr_assert_gt(run_child_of(supervisor), 0);
 	cr_assert_eq(kill(proxy, SIGKILL), 0);
 	cr_assert_eq(process_wait(proxy, 10000, &status), 0);
 	expect_nobody("the proxy's end");
@@ -121,7 +100,7 @@ static void kill_one(pid_t proxy, unsigned int which)
 	pid_t victim = proxy;
 
 	for (unsigned int i = 0; i < which && victim > 0; i++)
-		victim = child_of(victim);
+		victim = run_child_of(victim);
 	if (victim > 0)
 		kill(victim, SIGKILL);
 }
@@ -180,7 +159,7 @@ CLONE_ON_EACH_BACKING(run_safety, leaks_no_descriptors)
 			  "$0 execs 3; >done$i; done; "
 			  "until test -e end; do sleep 0.02; done' $ASKER "
 			  "2>/dev/null");
-	supervisor = child_of(proxy);
+	supervisor = run_child_of(proxy);
 	process_sleep_ms(300);
 	before = count_fds(supervisor);
 	daemon_before = count_fds(place->mount.pid);
