@@ -160,7 +160,7 @@ bool watch_open(struct file *file, bool fresh, uint64_t size,
 		     : size < file->fs->opt.accel_min)
 		return false;
 	who.pgid = getpgid(who.tid);
-	if (who.pgid <= 0)
+	if (who.pgid < 0) /* 0: of a group that was made in another namespace */
 		return false;
 	if (writable)
 		return add_stream(file, &who);

@@ -170,6 +170,27 @@ ParameterizedTest(const struct program_case *param, accel,
 	mount_close(&place.mount);
 }
 
+/* A container's first process may be of a group that is outside of it. */
+Test(accel, shares_in_a_group_of_another_pid_namespace, .timeout = 120)
+{
+	struct command_result result;
+	char script[4 * PATH_MAX];
+	struct place place;
+
+	place_open(&place, BACKING_BTRFS, MODE_PASSTHROUGH, "no_accel");
+	make_source(&place, "src", SIZE);
+	/* The mount is of the namespace, and goes with it. */
+	snprintf(script, sizeof(script),
+		 "'%s' '%s' '%s' && cd '%s' && cp --reflink=never src dst",
+		 mount_daemon_path(), place.dir, place.mount.point,
+		 place.mount.point);
+	cr_assert_eq(COMMAND(&result, "unshare", "-p", "-f", "--mount-proc",
+			     "--kill-child", "sh", "-c", script),
+		     0, "%s", result.err);
+	expect_shared(&place, "dst", true, "foreign group");
+	mount_close(&place.mount);
+}
+
 /* -------------------------------------------------------------------- policy */
 
 /* Reads and writes in pieces of 128 KiB, as a program of a name of its own. */
