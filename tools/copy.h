@@ -161,14 +161,14 @@ bool copy_same_inode(const struct stat *a, const struct stat *b);
 bool copy_same_file_below(int src_fd, int dst_fd);
 struct copy_identity {
 	dev_t dev;
-	uint64_t ino; /* 0 for nothing */
-	int64_t birth_sec;
-	uint32_t birth_nsec;
+	uint64_t ino;		      /* 0 for nothing */
+	struct statx_timestamp birth; /* 0 where it is not told */
+	struct statx_timestamp changed;
 	bool is_layered;
 };
 void copy_same_remember(int fd, struct copy_identity *ret_id);
-bool copy_same_dir(const struct copy_identity *a,
-		   const struct copy_identity *b);
+bool copy_same_dir(const struct copy_identity *met,
+		   const struct copy_identity *made);
 
 /* copy_check.c: comparing a source and a destination. */
 int copy_check_prefix(struct copy_worker *worker, int src_fd, int dst_fd,

@@ -72,23 +72,38 @@ void copy_same_remember(int fd, struct copy_identity *ret_id)
 	ret_id->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
 	ret_id->ino = st.stx_ino;
 	ret_id->is_layered = is_layered(fd);
+	ret_id->changed = st.stx_ctime;
 	if (!(st.stx_mask & STATX_BTIME))
 		return;
-	ret_id->birth_sec = st.stx_btime.tv_sec;
-	ret_id->birth_nsec = st.stx_btime.tv_nsec;
+	ret_id->birth = st.stx_btime;
+}
+
+static bool is_before(const struct statx_timestamp *a,
+		      const struct statx_timestamp *b)
+{
+	return a->tv_sec < b->tv_sec ||
+	       (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
 }
 
 /**
  * copy_same_dir() - one directory, also when a mount lies between?
+ * @met: as it is now
+ * @made: as it was when it had just been made
  *
- * Its times change while it is filled, but for the time of its birth.
+ * Its times change while it is filled, but for the time of its birth.  Where a
+ * mount does not tell that one, a directory that has changed since is taken to
+ * be the other: better stop at a stranger than copy a tree into itself.
  */
-bool copy_same_dir(const struct copy_identity *a, const struct copy_identity *b)
+bool copy_same_dir(const struct copy_identity *met,
+		   const struct copy_identity *made)
 {
-	if (!a->ino || a->ino != b->ino)
+	if (!met->ino || met->ino != made->ino)
 		return false;
-	if (a->dev == b->dev)
+	if (met->dev == made->dev)
 		return true;
-	return (a->is_layered || b->is_layered) && a->birth_sec &&
-	       a->birth_sec == b->birth_sec && a->birth_nsec == b->birth_nsec;
+	if (!met->is_layered && !made->is_layered)
+		return false;
+	if (met->birth.tv_sec && made->birth.tv_sec)
+		return is_same_time(&met->birth, &made->birth);
+	return !is_before(&met->changed, &made->changed);
 }
