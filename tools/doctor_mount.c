@@ -21,8 +21,11 @@
 #define MOUNT_MS  5000 /* for the daemon to mount */
 #define ANSWER_MS 1000 /* for the kernel's first request */
 #define READ_MS	  700  /* for a read that needs no daemon */
-#define TICK_MS	  10
-#define CHILD_MS  10000 /* for all of it */
+/* Where fusermount3 looks for what a user has mounted. */
+#define MTAB "/etc/mtab"
+
+#define TICK_MS	 10
+#define CHILD_MS 10000 /* for all of it */
 
 static void sleep_tick(void)
 {
@@ -152,6 +155,12 @@ static int try_daemon(const char *daemon, const char *source, const char *point,
 
 	if (!*daemon)
 		return -ENOENT;
+	if (geteuid() != 0 && access(MTAB, R_OK) != 0) {
+		snprintf(mounts->daemon_said, sizeof(mounts->daemon_said),
+			 "without " MTAB " fusermount3 cannot unmount: "
+			 "ln -s /proc/self/mounts " MTAB);
+		return -ENOENT;
+	}
 	if (stat(point, &before) || pipe2(fds, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
 	pid = daemon_start(daemon, "profile=transparent", source, point,
