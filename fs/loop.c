@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Worker threads: as few as keep up, and the one that is warm comes first. */
+#include <endian.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -28,6 +29,9 @@
 /* A read(2) that takes no longer than this did not sleep. */
 #define NO_WAIT_NSEC 3000
 #define STREAK	     3
+
+/* Not in kernel headers before 6.18. */
+#define COPY_FILE_RANGE_64 53
 
 struct worker {
 	struct loop *loop;
@@ -217,6 +221,22 @@ static void set_connected(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 }
 
+/*
+ * A libfuse before 3.18 answers COPY_FILE_RANGE_64 with ENOSYS, and the kernel
+ * asks again with COPY_FILE_RANGE; but of two callers at once the second turns
+ * copies off for the whole mount.  So it is asked as the latter.  The two carry
+ * the same; a count that fits 32 bits is answered by the same bytes, too, where
+ * the low ones come first.
+ */
+static void ask_the_old_way(const struct fuse_buf *buf)
+{
+	struct fuse_in_header *in = buf->mem;
+
+	if (!HAVE_FUSE_COPY_64 && __BYTE_ORDER == __LITTLE_ENDIAN &&
+	    !(buf->flags & FUSE_BUF_IS_FD) && in->opcode == COPY_FILE_RANGE_64)
+		in->opcode = FUSE_COPY_FILE_RANGE;
+}
+
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
@@ -242,6 +262,7 @@ static void *work(void *arg)
 				want_listener(loop);
 			wake_watchdog(loop);
 		}
+		ask_the_old_way(&worker->buf);
 		fuse_session_process_buf(loop->se, &worker->buf);
 		if (!number)
 			set_connected(loop);
