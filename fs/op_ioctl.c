@@ -78,10 +78,14 @@ static void attr_set(fuse_req_t req, struct file *file, unsigned int cmd,
 	if (!err && ioctl(file->fd, cmd, &value) < 0)
 		err = -errno;
 	file_changed(file->inode);
-	if (err)
+	if (err) {
 		reply_err(req, err);
-	else
-		reply_ioctl(req, 0, 0, NULL, 0);
+		return;
+	}
+	/* The change time is new, and to the kernel this was any ioctl. */
+	fuse_lowlevel_notify_inval_inode(file->fs->se,
+					 inode_nodeid(file->inode), -1, 0);
+	reply_ioctl(req, 0, 0, NULL, 0);
 }
 
 static int explain_check(const struct offlay_ioc_explain *in)

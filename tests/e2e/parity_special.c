@@ -155,6 +155,32 @@ static void flags_by_users(struct parity *p)
 	leave_user(p);
 }
 
+/* The kernel has looked just before, and believes it for a second. */
+static void times_of_flags(struct parity *p)
+{
+	static const char *const names[] = { "f", "d" };
+	static const int flags[] = { FS_NODUMP_FL, FS_NOATIME_FL, 0 };
+	struct stat before, after;
+
+	make_file(p, "f", "x");
+	CALL(p, mkdir("d", 0755));
+	for (size_t i = 0; i < 6; i++) {
+		MUST(p, stat(names[i % 2], &before) == 0);
+		usleep(20000);
+		CALL(p, set_flags(names[i % 2], flags[i / 2]));
+		MUST(p, stat(names[i % 2], &after) == 0);
+		note(p, "%s: ctime %s, mtime %s", names[i % 2],
+		     before.st_ctim.tv_sec == after.st_ctim.tv_sec &&
+				     before.st_ctim.tv_nsec ==
+					     after.st_ctim.tv_nsec
+			     ? "the same"
+			     : "new",
+		     before.st_mtim.tv_nsec == after.st_mtim.tv_nsec
+			     ? "the same"
+			     : "new");
+	}
+}
+
 static void filesystem(struct parity *p)
 {
 	struct statvfs st;
@@ -176,6 +202,7 @@ static const struct parity_row rows[] = {
 	{ "immutable", immutable, ROW_ROOT },
 	{ "append only", append_only, ROW_ROOT },
 	{ "flags by users", flags_by_users, ROW_ROOT },
+	{ "times of flags", times_of_flags, ROW_ROOT },
 	{ "statfs", filesystem, 0 },
 };
 
