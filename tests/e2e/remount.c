@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* What mount(8) asks of its helper once the mount is there. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include "mount.h"
+#include "process.h"
+#include "sample.h"
+#include "volume.h"
+
+/* As mount(8) starts it, without its being installed. */
+static int remount(const struct mount *mount, char *options)
+{
+	char daemon[PATH_MAX], helper[PATH_MAX];
+	struct command_result result;
+
+	snprintf(daemon, sizeof(daemon), "%s", mount_daemon_path());
+	volume_path(helper, dirname(daemon), "mount.fuse.offlayfs");
+	COMMAND(&result, "sh", helper, (char *)mount->source,
+		(char *)mount->point, "-o", options);
+	return result.status;
+}
+
+static unsigned long flags_of(const struct mount *mount)
+{
+	struct statvfs st;
+
+	cr_assert_eq(statvfs(mount->point, &st), 0);
+	return st.f_flag & (ST_RDONLY | ST_NOSUID);
+}
+
+Test(remount, changes_what_the_kernel_keeps, .timeout = 60)
+{
+	struct volume volume;
+	struct mount mount;
+	char source[PATH_MAX], path[PATH_MAX];
+	int fd;
+
+	volume_get(BACKING_TMPFS, 0, &volume);
+	volume_dir(&volume, "source", source);
+	volume_path(path, source, "file");
+	sample_file(path, 1000, 1);
+	mount_open(source, NULL, &mount);
+	volume_path(path, mount.point, "file");
+	/* With what mount(8) knows of the mount, and fstab of the daemon. */
+	cr_expect_eq(remount(&mount, "rw,nosuid,relatime,user_id=0,group_id=0,"
+				     "default_permissions,allow_other,"
+				     "profile=transparent,remount,ro"),
+		     0);
+	cr_expect_eq(flags_of(&mount), ST_RDONLY | ST_NOSUID);
+	cr_expect_eq(open(path, O_RDWR), -1);
+	cr_expect_eq(errno, EROFS);
+	cr_expect_eq(access(path, R_OK), 0);
+	cr_expect_eq(remount(&mount, "remount,rw,suid"), 0);
+	cr_expect_eq(flags_of(&mount), 0);
+	fd = open(path, O_RDWR);
+	cr_assert(fd >= 0, "%s", strerror(errno));
+	/* Somebody may still write, and mount(8) says so. */
+	cr_expect_neq(remount(&mount, "remount,ro"), 0);
+	cr_expect_eq(write(fd, "x", 1), 1);
+	cr_expect_eq(flags_of(&mount), 0);
+	close(fd);
+	mount_close(&mount);
+}
+
+VOLUME_MAIN;
