@@ -67,6 +67,8 @@ Test(trace_file, has_every_request_where_that_is_wanted, .timeout = 60)
 	open_traced(path, ",trace_all", &place);
 	COMMAND(NULL, "touch", "--", place.mount.point);
 	close(observe_file(&place, "new", O_RDWR | O_CREAT));
+	/* close(2) does not wait for it, and unmounting may drop it. */
+	observe_wait_lines(path, "\"op\": \"release\"", 1);
 	observe_close(&place);
 	cr_expect_eq(observe_lines(path, "\"op\": \"create\""), 1);
 	cr_expect_eq(observe_lines(path, "\"op\": \"setattr\""), 1);
