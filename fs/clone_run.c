@@ -203,9 +203,11 @@ static int check_dedupe(const struct clone_job *job)
 	uid_t uid = fuse_req_ctx(job->req)->uid;
 	struct stat st;
 
-	if (job->clone->fs->opt.read_only)
+	if (open_is_writable(job->file->flags))
+		return 0;
+	if (mount_state_read_only(job->clone->fs))
 		return -EROFS;
-	if (open_is_writable(job->file->flags) || uid == 0)
+	if (uid == 0)
 		return 0;
 	if (fstat(job->file->fd, &st) < 0)
 		return -errno;

@@ -53,7 +53,7 @@ struct options {
 	bool passthrough;
 	bool io_uring;
 	bool accel;
-	bool read_only;
+	bool read_only; /* as it was mounted; see mount_state.c */
 };
 
 /* The whole command line; exits with 0 for --help and --version, 2 if bad. */
@@ -85,6 +85,8 @@ struct fs {
 	atomic_uint ruled_ops;	   /* bits 1 << enum fault_op, of the rules */
 	struct watch_state *watch; /* watch.c: copies by hand */
 	double timeout; /* seconds that the kernel may cache names and attributes */
+	unsigned int dev_major,
+		dev_minor; /* of the mount itself; 0:0 unknown */
 	bool privileged; /* acts for many users: switches ids for each of them */
 	uint64_t capabilities; /* what is kept then, as bits 1 << CAP_* */
 	bool stacked; /* SOURCE is itself on top of another filesystem */
@@ -101,6 +103,16 @@ void fs_init(void *userdata, struct fuse_conn_info *conn);
  */
 int loop_run(struct fs *fs, const sigset_t *ending_signals,
 	     void (*stop)(struct fs *fs));
+
+/* mount_state.c: what the kernel has changed since. */
+
+/* Right after mounting, while the mountpoint shows this mount. */
+void mount_state_note(struct fs *fs);
+/*
+ * Is the mount read-only now?  What is open for writing is proof of the
+ * contrary: look at that first, it costs nothing.
+ */
+bool mount_state_read_only(struct fs *fs);
 
 /* The mount that a request belongs to. */
 static inline struct fs *fs_of(fuse_req_t req)

@@ -276,6 +276,7 @@ static int serve(struct fs *fs)
 		fuse_remove_signal_handlers(fs->se);
 		return -EINVAL; /* libfuse has said why */
 	}
+	mount_state_note(fs);
 	err = fuse_daemonize(fs->opt.foreground) ? -EIO : 0;
 	if (!err && !fs->opt.foreground)
 		log_background();

@@ -335,7 +335,8 @@ const struct offlay_status *odx_run_write(struct odx_state *odx,
 	const struct offlay_status *status;
 	struct odx_request request = {
 		.side = OFFLAY_DESTINATION,
-		.read_only = odx->fs->opt.read_only,
+		.read_only = !open_is_writable(job->file->flags) &&
+			     mount_state_read_only(odx->fs),
 		.may_access = can_write(job->file),
 		.is_short = job->is_short,
 		.size = arg->in.size,

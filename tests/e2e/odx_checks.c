@@ -359,6 +359,19 @@ ODX_ON_EACH_BACKING(odx_checks, call_a_read_only_mount_write_protected)
 	fd = odx_open(place, "f", O_RDONLY);
 	cr_expect_eq(odx_read(fd, 0, LENGTH, 0, &token, NULL), 0);
 	cr_expect_eq(odx_write(fd, 1, LENGTH, 0, &token, NULL), 0xC00000A2);
+	/* By what it is now, not by how it was mounted. */
+	cr_assert_eq(mount(NULL, place->mount.point, NULL, MS_REMOUNT, NULL),
+		     0);
+	cr_expect_eq(odx_write(fd, 0, LENGTH, 0, &token, NULL), 0xC0000022);
+	close(fd);
+	fd = odx_open(place, "f", O_RDWR);
+	cr_expect_eq(odx_write(fd, 0, LENGTH, 0, &token, NULL), 0);
+	close(fd);
+	cr_assert_eq(mount(NULL, place->mount.point, NULL,
+			   MS_REMOUNT | MS_RDONLY, NULL),
+		     0);
+	fd = odx_open(place, "f", O_RDONLY);
+	cr_expect_eq(odx_write(fd, 0, LENGTH, 0, &token, NULL), 0xC00000A2);
 	close(fd);
 	mount_close(&place->mount);
 }
