@@ -238,7 +238,12 @@ static inline double inode_attr_timeout(const struct fs *fs, mode_t mode)
 {
 	return S_ISREG(mode) && (mode & (S_ISUID | S_ISGID)) ? 0 : fs->timeout;
 }
-/* Attributes as the mount shows them (inode number mapped). */
+/*
+ * Does the kernel still have the name and the attributes of this object of the
+ * backing?  At best a guess: if not, it asks for them.
+ */
+bool inode_is_told(struct fs *fs, uint64_t dev, uint64_t ino, mode_t type);
+/* Attributes for the kernel, as the mount shows them (inode number mapped). */
 int inode_getattr(struct fs *fs, const struct pin *pin, struct stat *ret_attr);
 /* The same for a statx(2) of the caller's. */
 void inode_show(struct fs *fs, const struct pin *pin, const struct statx *stx,

@@ -72,6 +72,7 @@ static int enter(struct fs *fs, const struct pin *parent, const char *name,
 		return err;
 	}
 	inode->nlookup++;
+	inode_tell(inode, found->stx.stx_nlink);
 	if (ret_pin) {
 		inode->refs++;
 		*ret_pin = (struct pin){ table, inode, -1, NULL };
@@ -267,26 +268,19 @@ void inode_unpin(struct pin *pin)
 
 /* ---------------------------------------------- what becomes of a name */
 
-/* A descriptor that outlives the name, for an inode that has none. */
-static void hold(struct inode_table *table, struct inode *inode)
+/* A descriptor that outlives the name; takes found->fd if it is needed. */
+static void hold(struct inode_table *table, struct inode *inode,
+		 struct found *found)
 {
-	char path[FD_PATH_SIZE];
-	struct pin pin;
-
 	if (inode->sticky || table->n_sticky >= table->fds_max / 4)
 		return;
-	if (pin_locked(table, inode, &pin))
-		return;
-	/* An open file lends its descriptor only until it is closed. */
-	if (pin.lender && inode->fd < 0)
-		inode->fd = open(inode_fd_path(&pin, path), O_PATH | O_CLOEXEC);
-	if (inode->fd >= 0) {
-		inode->sticky = true;
-		table->n_sticky++;
+	table_fd_busy(table, inode);
+	if (inode->fd < 0) {
+		inode->fd = found->fd;
+		found->fd = -1;
 	}
-	pthread_mutex_unlock(&table->lock);
-	inode_unpin(&pin);
-	pthread_mutex_lock(&table->lock);
+	inode->sticky = true;
+	table->n_sticky++;
 }
 
 void inode_vanishing(struct fs *fs, const struct pin *parent, const char *name)
@@ -294,14 +288,19 @@ void inode_vanishing(struct fs *fs, const struct pin *parent, const char *name)
 	struct inode_table *table = fs->inodes;
 	struct inode *inode;
 	struct found found;
+	int err;
 
-	if (resolve_name(table->resolver, parent->inode, parent->fd, name,
-			 &found))
+	err = resolve_open(table->resolver, parent->inode, parent->fd, name,
+			   &found);
+	if (err == -EMFILE && inode_make_room(fs))
+		err = resolve_open(table->resolver, parent->inode, parent->fd,
+				   name, &found);
+	if (err)
 		return;
 	pthread_mutex_lock(&table->lock);
-	inode = table_find_same(table, &found);
+	inode = table_find_life(table, &found);
 	if (inode && (inode->type == S_IFDIR || found.stx.stx_nlink == 1))
-		hold(table, inode);
+		hold(table, inode, &found);
 	pthread_mutex_unlock(&table->lock);
 	found_done(&found);
 }
@@ -332,6 +331,7 @@ void inode_lend(struct inode_table *table, struct inode *inode,
 {
 	pthread_mutex_lock(&table->lock);
 	inode->refs++;
+	inode->opened = true;
 	file->next = inode->files;
 	inode->files = file;
 	table->n_files++;
@@ -401,32 +401,6 @@ int inode_open(struct fs *fs, const struct pin *pin, int flags)
 	if (fd == -EMFILE && inode_make_room(fs))
 		fd = open_pinned(pin, flags);
 	return fd;
-}
-
-int inode_getattr(struct fs *fs, const struct pin *pin, struct stat *ret_attr)
-{
-	struct statx stx;
-	int err;
-
-	err = inode_statx(pin, STATX_BASIC_STATS, &stx);
-	if (err)
-		return err;
-	inode_show(fs, pin, &stx, ret_attr);
-	return 0;
-}
-
-void inode_show(struct fs *fs, const struct pin *pin, const struct statx *stx,
-		struct stat *ret_attr)
-{
-	resolve_show(fs->inodes->resolver, pin->inode->mount, stx, ret_attr);
-	inode_io_show(fs, inode_io(pin->inode), stx, ret_attr);
-}
-
-int inode_statx(const struct pin *pin, unsigned int mask, struct statx *ret_stx)
-{
-	int flags = AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
-
-	return statx(pin->fd, "", flags, mask, ret_stx) ? -errno : 0;
 }
 
 mode_t inode_type(const struct inode *inode)

@@ -60,12 +60,16 @@ struct inode {
 	uint64_t nlookup; /* (t) what the kernel counts */
 	uint32_t refs;	  /* (t) pins, files and by-name children */
 	uint32_t pins;	  /* (t) pins that use @fd */
-	uint32_t key_hash;
-	int fd;	       /* (t) O_PATH, -1 while closed */
-	uint32_t type; /* S_IFMT part of the mode */
-	bool hashed;   /* (t) found by identity; not so once it was replaced */
-	bool sticky;   /* (t) @fd is the last way to the object: keep it */
-	bool in_lru;   /* (t) */
+	uint32_t told;	  /* (t) when the kernel got its name and attributes */
+	int fd;		  /* (t) O_PATH, -1 while closed */
+	uint32_t type;	  /* S_IFMT part of the mode */
+	/* (t) found by identity; not so once it was replaced */
+	bool hashed : 1;
+	/* (t) @fd is the last way to the object: keep it */
+	bool sticky : 1;
+	bool in_lru : 1; /* (t) */
+	/* (t) opened since the kernel got its attributes: they may be old */
+	bool opened : 1;
 	uint8_t handle_size;
 	int32_t handle_type;
 	unsigned char handle[]; /* handle_size bytes */
@@ -88,6 +92,12 @@ int resolve_name(struct resolver *resolver, const struct inode *parent,
 		 int parent_fd, const char *name, struct found *ret_found);
 /* What is open as @fd; the caller keeps @fd. */
 int resolve_fd(struct resolver *resolver, int fd, struct found *ret_found);
+/*
+ * The same, but always with an O_PATH descriptor, and with a handle only where
+ * there is no birth time to tell two lives of one number apart.
+ */
+int resolve_open(struct resolver *resolver, const struct inode *parent,
+		 int parent_fd, const char *name, struct found *ret_found);
 void found_done(struct found *found);
 /*
  * Opens the object of @inode again by its handle; else -errno.  @flags: O_PATH,
@@ -125,8 +135,14 @@ struct inode_table {
 };
 
 struct inode *table_find_id(struct inode_table *table, uint64_t id);
+/* Some inode of this number, which others may follow by key_next, or NULL. */
+struct inode *table_find_number(struct inode_table *table, uint64_t dev,
+				uint64_t ino);
 /* The inode that the table has of what was found, or NULL. */
 struct inode *table_find_same(struct inode_table *table,
+			      const struct found *found);
+/* The same for what resolve_open() found. */
+struct inode *table_find_life(struct inode_table *table,
 			      const struct found *found);
 /* The same, made if it is new; may take found->fd. */
 int table_insert(struct inode_table *table, struct found *found,
@@ -147,5 +163,13 @@ void inode_lend(struct inode_table *table, struct inode *inode,
 void inode_unlend(struct inode_table *table, struct inode *inode,
 		  struct file *file);
 void inode_unref(struct inode_table *table, struct inode *inode);
+
+/* inode_attr.c, for inode.c */
+
+/*
+ * With the lock held: the kernel is getting a name of @inode, and its
+ * attributes.  Of several names it is not known which of them it has.
+ */
+void inode_tell(struct inode *inode, uint32_t nlink);
 
 #endif

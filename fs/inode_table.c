@@ -26,9 +26,12 @@ static struct inode **id_bucket(struct inode_table *table, uint64_t id)
 	return &table->by_id[id & (table->n_buckets - 1)];
 }
 
-static struct inode **key_bucket(struct inode_table *table, uint32_t hash)
+/* By number: a handle has another one for each life of it, but that is rare. */
+static struct inode **key_bucket(struct inode_table *table, uint64_t dev,
+				 uint64_t ino)
 {
-	return &table->by_key[hash & (table->n_buckets - 1)];
+	return &table->by_key[XXH3_64bits_withSeed(&ino, sizeof(ino), dev) &
+			      (table->n_buckets - 1)];
 }
 
 static void unchain_id(struct inode_table *table, struct inode *inode)
@@ -42,7 +45,7 @@ static void unchain_id(struct inode_table *table, struct inode *inode)
 
 static void unchain_key(struct inode_table *table, struct inode *inode)
 {
-	struct inode **at = key_bucket(table, inode->key_hash);
+	struct inode **at = key_bucket(table, inode->dev, inode->ino);
 
 	if (!inode->hashed)
 		return;
@@ -59,7 +62,7 @@ static void chain(struct inode_table *table, struct inode *inode)
 	inode->id_next = *at;
 	*at = inode;
 	if (inode->hashed) {
-		at = key_bucket(table, inode->key_hash);
+		at = key_bucket(table, inode->dev, inode->ino);
 		inode->key_next = *at;
 		*at = inode;
 	}
@@ -103,22 +106,19 @@ struct inode *table_find_id(struct inode_table *table, uint64_t id)
 	return inode;
 }
 
-static uint64_t found_dev(const struct found *found)
+struct inode *table_find_number(struct inode_table *table, uint64_t dev,
+				uint64_t ino)
 {
-	return (uint64_t)found->stx.stx_dev_major << 32 |
-	       found->stx.stx_dev_minor;
+	struct inode *inode = *key_bucket(table, dev, ino);
+
+	while (inode && (inode->ino != ino || inode->dev != dev))
+		inode = inode->key_next;
+	return inode;
 }
 
-static uint32_t key_of(const struct found *found)
+static uint64_t found_dev(const struct found *found)
 {
-	const struct handle *handle = &found->handle;
-
-	if (handle->size)
-		return XXH3_64bits_withSeed(handle->bytes, handle->size,
-					    found_dev(found));
-	return XXH3_64bits_withSeed(&found->stx.stx_ino,
-				    sizeof(found->stx.stx_ino),
-				    found_dev(found));
+	return makedev(found->stx.stx_dev_major, found->stx.stx_dev_minor);
 }
 
 /*
@@ -137,16 +137,41 @@ static bool is_same(const struct inode *inode, const struct found *found)
 		(inode->handle_type == handle->type &&
 		 memcmp(inode->handle, handle->bytes, handle->size) == 0)) &&
 	       (handle->size || inode->btime == resolve_btime(&found->stx)) &&
-	       inode->dev == makedev(found->stx.stx_dev_major,
-				     found->stx.stx_dev_minor);
+	       inode->dev == found_dev(found);
+}
+
+static struct inode *find_first(struct inode_table *table,
+				const struct found *found)
+{
+	return *key_bucket(table, found_dev(found), found->stx.stx_ino);
 }
 
 struct inode *table_find_same(struct inode_table *table,
 			      const struct found *found)
 {
-	struct inode *inode = *key_bucket(table, key_of(found));
+	struct inode *inode = find_first(table, found);
 
 	while (inode && !is_same(inode, found))
+		inode = inode->key_next;
+	return inode;
+}
+
+static bool is_same_life(const struct inode *inode, const struct found *found)
+{
+	return inode->ino == found->stx.stx_ino &&
+	       inode->dev == found_dev(found) &&
+	       inode->type == (found->stx.stx_mode & S_IFMT) &&
+	       inode->btime == resolve_btime(&found->stx);
+}
+
+struct inode *table_find_life(struct inode_table *table,
+			      const struct found *found)
+{
+	struct inode *inode = find_first(table, found);
+
+	if (!resolve_btime(&found->stx))
+		return table_find_same(table, found);
+	while (inode && !is_same_life(inode, found))
 		inode = inode->key_next;
 	return inode;
 }
@@ -250,12 +275,10 @@ static struct inode *new_inode(const struct found *found)
 		return NULL;
 	inode->fd = -1;
 	inode->mount = found->mount;
-	inode->dev =
-		makedev(found->stx.stx_dev_major, found->stx.stx_dev_minor);
+	inode->dev = found_dev(found);
 	inode->ino = found->stx.stx_ino;
 	inode->btime = resolve_btime(&found->stx);
 	inode->type = found->stx.stx_mode & S_IFMT;
-	inode->key_hash = key_of(found);
 	inode->hashed = true;
 	inode->handle_type = found->handle.type;
 	inode->handle_size = found->handle.size;

@@ -153,14 +153,20 @@ struct listing {
 };
 
 /*
- * The entry with its attributes, counted as a lookup.  What cannot be looked
- * up is listed without: the kernel will ask for it, and get the error.
+ * The entry with its attributes, counted as a lookup; without them where the
+ * kernel was told a moment ago.  What cannot be looked up is listed without,
+ * too: the kernel will ask for it, and get the error.
  */
-static void entry_plus(struct listing *list, const char *name,
-		       const struct stat *st, struct fuse_entry_param *entry)
+static void entry_plus(struct listing *list, const struct dirent64_head *head,
+		       const char *name, const struct stat *st,
+		       struct fuse_entry_param *entry)
 {
+	struct fs *fs = fs_of(list->req);
+
 	if (!is_dots(name) &&
-	    inode_lookup(fs_of(list->req), list->dir, name, entry) == 0)
+	    !inode_is_told(fs, inode_dev(list->dir->inode), head->ino,
+			   st->st_mode) &&
+	    inode_lookup(fs, list->dir, name, entry) == 0)
 		return;
 	*entry = (struct fuse_entry_param){ .attr = *st };
 }
@@ -195,7 +201,7 @@ static bool add(struct listing *list, const struct dirent64_head *head,
 	n = fuse_add_direntry_plus(list->req, NULL, 0, name, NULL, 0);
 	if (n > left)
 		return false;
-	entry_plus(list, name, &st, &entry);
+	entry_plus(list, head, name, &st, &entry);
 	fuse_add_direntry_plus(list->req, at, left, name, &entry, head->off);
 	list->used += n;
 	return true;

@@ -122,11 +122,11 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 static bool is_for_caller(fuse_req_t req, const struct pin *pin,
 			  const char *name)
 {
-	struct stat st;
+	struct statx stx;
 
 	return strcmp(name, ACL_ACCESS) == 0 && fs_of(req)->privileged &&
-	       inode_getattr(fs_of(req), pin, &st) == 0 &&
-	       st.st_uid == fuse_req_ctx(req)->uid && st.st_uid != 0;
+	       inode_statx(pin, STATX_UID, &stx) == 0 &&
+	       stx.stx_uid == fuse_req_ctx(req)->uid && stx.stx_uid != 0;
 }
 
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,

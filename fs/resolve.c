@@ -252,6 +252,29 @@ int resolve_name(struct resolver *resolver, const struct inode *parent,
 	return examine(resolver, parent_fd, name, ret_found);
 }
 
+int resolve_open(struct resolver *resolver, const struct inode *parent,
+		 int parent_fd, const char *name, struct found *ret_found)
+{
+	struct found found = { .mount = &resolver->nameless };
+	int mount_id, err = 0;
+
+	if (is_covered(resolver, parent, name))
+		found.fd = open_path(resolver->covered.fd, "");
+	else
+		found.fd = open_path(parent_fd, name);
+	if (found.fd < 0)
+		return found.fd;
+	if (statx(found.fd, "", AT_EMPTY_PATH, STATX_WANTED, &found.stx))
+		err = -errno;
+	else if (!resolve_btime(&found.stx))
+		err = read_handle(found.fd, "", &found.handle, &mount_id);
+	if (err)
+		found_done(&found);
+	else
+		*ret_found = found;
+	return err;
+}
+
 int resolve_fd(struct resolver *resolver, int fd, struct found *ret_found)
 {
 	return examine(resolver, fd, "", ret_found);

@@ -297,6 +297,73 @@ static void listing_many(struct parity *p)
 	free(seen);
 }
 
+/* One of the things that make old what the kernel was told of a new file. */
+static void do_something(struct parity *p, int what, const char *name)
+{
+	char other[48], buf[8];
+	int fd = OPEN(p, open(name, O_RDWR | O_CREAT, 0600));
+
+	snprintf(other, sizeof(other), "%s-other", name);
+	CALL(p, write(fd, "12345", 5));
+	if (what % 2)
+		CALL(p, fchmod(fd, 0640));
+	switch (what / 2) {
+	case 0:
+		CALL(p, write(fd, "more", 4));
+		break;
+	case 1:
+		CALL(p, pread(fd, buf, sizeof(buf), 0));
+		break;
+	case 2:
+		CALL(p, link(name, other));
+		break;
+	case 3:
+		CALL(p, rename(name, other));
+		break;
+	case 4:
+		CALL(p, truncate(name, 3));
+		break;
+	case 5:
+		CALL(p, unlink(name));
+		CALL(p, mkdir(name, 0700));
+		break;
+	default:
+		break;
+	}
+	close(fd);
+}
+
+static void list_all(struct parity *p)
+{
+	struct dirent *entry;
+	struct stat st;
+	DIR *dir = opendir(".");
+
+	while ((entry = readdir(dir)))
+		CALL(p, fstatat(dirfd(dir), entry->d_name, &st, 0));
+	closedir(dir);
+}
+
+static void attributes_after_listing(struct parity *p)
+{
+	char name[32];
+
+	for (int round = 0; round < 2; round++) {
+		for (int what = 0; what < 14; what++) {
+			snprintf(name, sizeof(name), "f%02d-%d", what, round);
+			do_something(p, what, name);
+		}
+		list_all(p);
+		for (int i = 0; i < 14 * (round + 1); i++) {
+			snprintf(name, sizeof(name), "f%02d-%d", i % 14,
+				 i / 14);
+			note_stat(p, name);
+			strcat(name, "-other");
+			note_stat(p, name);
+		}
+	}
+}
+
 static const struct parity_row rows[] = {
 	{ "d_type and d_ino", types, 0 },
 	{ "many entries", listing_many, 0 },
@@ -308,6 +375,7 @@ static const struct parity_row rows[] = {
 	{ "removed while open", removed_while_open, 0 },
 	{ "by users", by_users, ROW_ROOT },
 	{ "long names", long_names, 0 },
+	{ "attributes after listing", attributes_after_listing, 0 },
 };
 
 PARITY_TOPIC(dir, rows);
