@@ -68,7 +68,7 @@ static int enter(struct fs *fs, const struct pin *parent, const char *name,
 	if (err) {
 		if (inode)
 			table_drop_if_unused(table, inode);
-		pthread_mutex_unlock(&table->lock);
+		table_unlock(table);
 		return err;
 	}
 	inode->nlookup++;
@@ -80,7 +80,7 @@ static int enter(struct fs *fs, const struct pin *parent, const char *name,
 	if (inode->fd >= 0 && !inode->in_lru)
 		table_fd_idle(table, inode);
 	fill_entry(table, inode, found, ret_entry);
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 	return 0;
 }
 
@@ -127,7 +127,7 @@ void inode_forget(struct fs *fs, fuse_ino_t nodeid, uint64_t nlookup)
 							   : inode->nlookup;
 		table_drop_if_unused(table, inode);
 	}
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 }
 
 /* ----------------------------------------------------------------- pins */
@@ -153,7 +153,7 @@ static int reopen_by_name(struct inode_table *table, struct inode *inode)
 		free(name);
 		return fd;
 	}
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 	fd = resolve_again(table->resolver, inode, pin.inode, pin.fd, name);
 	inode_unpin(&pin);
 	free(name);
@@ -167,7 +167,7 @@ static int reopen(struct inode_table *table, struct inode *inode)
 
 	if (!inode->handle_size)
 		return reopen_by_name(table, inode);
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 	fd = resolve_handle(inode, O_PATH);
 	pthread_mutex_lock(&table->lock);
 	return fd;
@@ -223,7 +223,7 @@ int inode_pin(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin)
 	inode = table_find_id(table, nodeid);
 	if (inode)
 		err = pin_locked(table, inode, ret_pin);
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 	return err;
 }
 
@@ -242,7 +242,7 @@ int inode_pin_to_open(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin)
 	} else if (inode) {
 		err = pin_locked(table, inode, ret_pin);
 	}
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 	return err;
 }
 
@@ -262,7 +262,7 @@ void inode_unpin(struct pin *pin)
 	}
 	inode->refs--;
 	table_drop_if_unused(table, inode);
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 	*pin = PIN_NONE;
 }
 
@@ -301,7 +301,7 @@ void inode_vanishing(struct fs *fs, const struct pin *parent, const char *name)
 	inode = table_find_life(table, &found);
 	if (inode && (inode->type == S_IFDIR || found.stx.stx_nlink == 1))
 		hold(table, inode, &found);
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 	found_done(&found);
 }
 
@@ -320,7 +320,7 @@ void inode_moved(struct fs *fs, const struct pin *parent, const char *name)
 	inode = table_find_same(table, &found);
 	if (inode)
 		set_place(table, inode, parent->inode, name);
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 	found_done(&found);
 }
 
@@ -336,7 +336,7 @@ void inode_lend(struct inode_table *table, struct inode *inode,
 	inode->files = file;
 	table->n_files++;
 	table_fd_shrink(table, table_fd_max_idle(table));
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 }
 
 void inode_unlend(struct inode_table *table, struct inode *inode,
@@ -348,7 +348,7 @@ void inode_unlend(struct inode_table *table, struct inode *inode,
 	while (*at != file)
 		at = &(*at)->next;
 	*at = file->next;
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 }
 
 void inode_unref(struct inode_table *table, struct inode *inode)
@@ -357,7 +357,7 @@ void inode_unref(struct inode_table *table, struct inode *inode)
 	table->n_files--;
 	inode->refs--;
 	table_drop_if_unused(table, inode);
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 }
 
 bool inode_make_room(struct fs *fs)
@@ -368,7 +368,7 @@ bool inode_make_room(struct fs *fs)
 	pthread_mutex_lock(&table->lock);
 	any = table->n_idle > 0;
 	table_fd_shrink(table, 0);
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 	return any;
 }
 
@@ -443,7 +443,7 @@ void inode_count(struct fs *fs, __u64 gauges[OFFLAY_GAUGE_COUNT])
 	gauges[OFFLAY_GAUGE_DESCRIPTORS] =
 		(__u64)table->n_files + table->n_idle + table->n_sticky;
 	gauges[OFFLAY_GAUGE_DESCRIPTORS_MAX] = table->fds_max;
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 }
 
 uint64_t inode_shown_ino(struct fs *fs, uint64_t dev, uint64_t ino)

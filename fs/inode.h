@@ -116,6 +116,9 @@ int64_t resolve_btime(const struct statx *stx);
 
 /* inode_table.c; all but new and free are called with the lock held */
 
+/* Descriptors that are closed as soon as the lock is given up. */
+#define TABLE_CLOSING_MAX 8
+
 struct inode_table {
 	struct fs *fs;
 	struct resolver *resolver;
@@ -131,9 +134,13 @@ struct inode_table {
 	unsigned int n_sticky;
 	unsigned int n_files; /* open files, each with one descriptor */
 	unsigned int fds_max;
+	unsigned int n_closing;
+	int closing[TABLE_CLOSING_MAX];
 	atomic_bool by_name; /* some inode has no handle that works */
 };
 
+/* Gives the lock up. */
+void table_unlock(struct inode_table *table);
 struct inode *table_find_id(struct inode_table *table, uint64_t id);
 /* Some inode of this number, which others may follow by key_next, or NULL. */
 struct inode *table_find_number(struct inode_table *table, uint64_t dev,

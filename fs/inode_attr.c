@@ -28,7 +28,7 @@ void inode_show(struct fs *fs, const struct pin *pin, const struct statx *stx,
 	inode_io_show(fs, inode_io(pin->inode), stx, ret_attr);
 	pthread_mutex_lock(&table->lock);
 	pin->inode->opened = false;
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 }
 
 int inode_statx(const struct pin *pin, unsigned int mask, struct statx *ret_stx)
@@ -66,6 +66,6 @@ bool inode_is_told(struct fs *fs, uint64_t dev, uint64_t ino, mode_t type)
 	inode = table_find_number(table, dev, ino);
 	told = inode && inode->told && !inode->opened && inode->type == type &&
 	       (uint32_t)(told_now() - inode->told) < limit;
-	pthread_mutex_unlock(&table->lock);
+	table_unlock(table);
 	return told;
 }

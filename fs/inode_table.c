@@ -178,6 +178,30 @@ struct inode *table_find_life(struct inode_table *table,
 
 /* ----------------------------------------------------- idle descriptors */
 
+/*
+ * The last descriptor of what was removed on the backing frees its blocks, for
+ * seconds if they are many.  Nobody waits for the lock that long.
+ */
+static void close_unlocked(struct inode_table *table, int fd)
+{
+	if (table->n_closing < TABLE_CLOSING_MAX)
+		table->closing[table->n_closing++] = fd;
+	else
+		close(fd);
+}
+
+void table_unlock(struct inode_table *table)
+{
+	unsigned int n = table->n_closing;
+	int fds[TABLE_CLOSING_MAX];
+
+	memcpy(fds, table->closing, n * sizeof(*fds));
+	table->n_closing = 0;
+	pthread_mutex_unlock(&table->lock);
+	while (n)
+		close(fds[--n]);
+}
+
 void table_fd_busy(struct inode_table *table, struct inode *inode)
 {
 	if (!inode->in_lru)
@@ -216,7 +240,7 @@ void table_fd_shrink(struct inode_table *table, unsigned int keep)
 	while (table->n_idle > keep) {
 		inode = table->lru_first;
 		table_fd_busy(table, inode);
-		close(inode->fd);
+		close_unlocked(table, inode->fd);
 		inode->fd = -1;
 	}
 }
@@ -231,7 +255,7 @@ void table_fd_idle(struct inode_table *table, struct inode *inode)
 	if (inode->fd < 0 || inode->sticky || inode->pins)
 		return;
 	if (inode->type != S_IFDIR && inode->handle_size) {
-		close(inode->fd);
+		close_unlocked(table, inode->fd);
 		inode->fd = -1;
 		return;
 	}
@@ -253,7 +277,7 @@ void table_drop_if_unused(struct inode_table *table, struct inode *inode)
 		table->n_inodes--;
 		table->n_sticky -= inode->sticky;
 		if (inode->fd >= 0)
-			close(inode->fd);
+			close_unlocked(table, inode->fd);
 		free(inode->name);
 		inode_io_free(inode->io);
 		free(inode);
