@@ -13,6 +13,8 @@
 
 #include "op_clone.h"
 
+#define PAGE_MIN 4096 /* of all machines */
+
 int clone_check_regular(const struct file *file)
 {
 	if (S_ISDIR(inode_type(file->inode)))
@@ -158,6 +160,28 @@ static int share(const struct clone_job *job, const struct span *span)
 	return err;
 }
 
+/*
+ * The kernel goes by the size that it knows until it asks, which costs whoever
+ * cloned a round trip more.  Of its own it learns only where a byte is stored
+ * in its pages.  Files that are passed through have none, and are not read
+ * from them: the byte may be any, and goes at once, with the attributes.  At
+ * the start of a page it would count as all of that page, so is not stored.
+ */
+static bool tell_size(const struct clone_job *job, uint64_t size)
+{
+	struct fuse_session *se = job->clone->fs->se;
+	fuse_ino_t nodeid = inode_nodeid(job->file->inode);
+	struct fuse_bufvec byte = FUSE_BUFVEC_INIT(1);
+	off_t last = (off_t)size - 1;
+	char zero = 0;
+
+	if (job->file->io->mode != IO_PASSTHROUGH || last % PAGE_MIN == 0)
+		return false;
+	byte.buf[0].mem = &zero;
+	return !fuse_lowlevel_notify_store(se, nodeid, last, &byte, 0) &&
+	       !fuse_lowlevel_notify_inval_inode(se, nodeid, last, 1);
+}
+
 int clone_run(struct clone_job *job)
 {
 	struct offlay_ioc_clone *arg = &job->arg.clone;
@@ -169,7 +193,8 @@ int clone_run(struct clone_job *job)
 	};
 	const struct verdict_range range = { job->src, job->file,
 					     arg->src_offset, arg->dst_offset };
-	struct stat st;
+	struct stat before, st;
+	bool is_known;
 	int err;
 
 	err = clone_check_regular(job->file);
@@ -186,15 +211,21 @@ int clone_run(struct clone_job *job)
 		err = check_limit(job, &span, false);
 	if (err)
 		return err;
+	is_known = fstat(job->file->fd, &before) == 0;
 	err = share(job, &span);
 	file_changed(job->file->inode);
 	verdict_leave_trail(&range, err ? 0 : span.length);
 	/* Also after an error: a part may have been done. */
 	drop_pages(job, job->file, span.dst_offset, span.length);
-	drop_attributes(job);
-	if (!err && fstat(job->file->fd, &st) == 0)
-		arg->dst_size = (uint64_t)st.st_size;
-	return err;
+	if (err || fstat(job->file->fd, &st)) {
+		drop_attributes(job);
+		return err;
+	}
+	arg->dst_size = (uint64_t)st.st_size;
+	if (!is_known || st.st_size <= before.st_size ||
+	    !tell_size(job, arg->dst_size))
+		drop_attributes(job);
+	return 0;
 }
 
 /* Who may deduplicate into a file that is not open for writing. */

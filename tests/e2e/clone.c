@@ -151,6 +151,40 @@ static int clone_by(int fd, const struct offlay_ioc_name *name)
 	return ioctl(fd, OFFLAY_IOC_CLONE, &arg) ? -errno : 0;
 }
 
+/* Where data passes the daemon by, nobody need ask to know the new size. */
+CLONE_ON_EACH_BACKING(clone, moves_the_end_that_the_kernel_knows)
+{
+	static const uint64_t sizes[] = { 1,	   4096,	2 * MIB - 1,
+					  2 * MIB, 2 * MIB + 1, 3 * MIB + 77 };
+	struct offlay_ioc_name name;
+	struct statx stx;
+	char from[] = "src0", to[] = "dst0";
+
+	if (mode_missing(MODE_PASSTHROUGH))
+		volume_skip("the end", "%s", mode_missing(MODE_PASSTHROUGH));
+	mount_open(place->dir, NULL, &place->mount);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		int src, dst;
+
+		from[3] = to[3] = (char)('0' + i);
+		clone_file(place, from, sizes[i], i);
+		src = clone_open(place, from, O_RDONLY);
+		dst = clone_open(place, to, O_RDWR | O_CREAT);
+		cr_assert_eq(make_cookie(src, &name), 0);
+		cr_assert_eq(clone_by(dst, &name), 0);
+		cr_assert_eq(statx(dst, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+				   STATX_SIZE, &stx),
+			     0);
+		/* All but a byte that would begin a page. */
+		if (sizes[i] % 4096 != 1)
+			cr_expect_eq(stx.stx_size, sizes[i]);
+		clone_is_same(place, from, to);
+		close(src);
+		close(dst);
+	}
+	mount_close(&place->mount);
+}
+
 CLONE_ON_EACH_BACKING(clone, takes_a_cookie_once_and_from_its_user)
 {
 	static const struct user other = { 4321, 4321, 0, { 0 } };
