@@ -25,6 +25,7 @@ int clone_state_new(struct fs *fs, struct clone_state **ret_clone)
 	}
 	clone->fs = fs;
 	cookie_table_init(&clone->cookies);
+	pthread_mutex_init(&clone->lock, NULL);
 	*ret_clone = clone;
 	return 0;
 }
@@ -41,7 +42,29 @@ void clone_state_free(struct clone_state *clone)
 		return;
 	aside_free(clone->aside);
 	cookie_table_done(&clone->cookies);
+	pthread_mutex_destroy(&clone->lock);
 	free(clone);
+}
+
+/* A system call for many cookies. */
+static int take_random(struct clone_state *clone, uint64_t ret_random[2])
+{
+	uint64_t *random;
+	int err = 0;
+
+	pthread_mutex_lock(&clone->lock);
+	if (!clone->n_random && getrandom(clone->random, sizeof(clone->random),
+					  0) != sizeof(clone->random))
+		err = -EIO;
+	else if (!clone->n_random)
+		clone->n_random = CLONE_RANDOM;
+	if (!err) {
+		random = clone->random[--clone->n_random];
+		memcpy(ret_random, random, sizeof(*clone->random));
+		memset(random, 0, sizeof(*clone->random));
+	}
+	pthread_mutex_unlock(&clone->lock);
+	return err;
 }
 
 static int run_name(struct clone_job *job)
@@ -55,8 +78,9 @@ static int run_name(struct clone_job *job)
 		return err;
 	if (!open_is_readable(job->file->flags))
 		return -EBADF;
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
-		return -EIO;
+	err = take_random(job->clone, random);
+	if (err)
+		return err;
 	err = cookie_make(&job->clone->cookies, job->fh,
 			  fuse_req_ctx(job->req)->uid, file_now(), random,
 			  cookie);
@@ -316,14 +340,13 @@ static void run_ruled(const struct rules_job *ruled)
 
 static bool is_ruled(struct clone_job *job)
 {
-	struct fault_call call = { .op = FAULT_CLONE, .align = RULES_ALIGN };
+	bool is_clone = job->nr == _IOC_NR(OFFLAY_IOC_CLONE);
+	struct fault_call call = { .op = is_clone ? FAULT_CLONE : FAULT_DEDUPE,
+				   .align = RULES_ALIGN };
 
-	if (job->nr == _IOC_NR(OFFLAY_IOC_CLONE)) {
-		call.length = clone_length(job);
-	} else {
-		call.op = FAULT_DEDUPE;
-		call.length = job->arg.dedupe.length;
-	}
+	if (!rules_name(job->clone->fs, call.op))
+		return false;
+	call.length = is_clone ? clone_length(job) : job->arg.dedupe.length;
 	return rules_take(job->req, &call, job->src, job->file, run_ruled, job);
 }
 

@@ -8,10 +8,15 @@
 #include "file.h"
 #include "offlay_uapi.h"
 
+#define CLONE_RANDOM 64
+
 struct clone_state {
 	struct fs *fs;
 	struct aside *aside;
 	struct cookie_table cookies;
+	pthread_mutex_t lock;		  /* guards all below */
+	uint64_t random[CLONE_RANDOM][2]; /* for cookies; each is used once */
+	unsigned int n_random;
 };
 
 /* One ioctl; @arg is what came, and becomes what goes back. */
