@@ -113,7 +113,13 @@ int run_target_open(const struct run_supervisor *supervisor, uint64_t id,
 void run_target_close(struct run_target *target);
 /* Is it still waiting for this request to be answered? */
 bool run_target_waits(const struct run_target *target);
-/* A descriptor of its own number; to be closed before the answer. */
+/*
+ * A descriptor of its own number; to be closed before the answer.  Ids are
+ * given anew some time after a process has ended: what was fetched by id counts
+ * only if the request is still waiting afterwards, and so does all that was
+ * fetched before.  The first of these leaves that to whatever comes next.
+ */
+int run_target_fetch_fd(const struct run_target *target, int fd, int *ret_fd);
 int run_target_fd(const struct run_target *target, int fd, int *ret_fd);
 /* All or -EFAULT. */
 int run_target_read(const struct run_target *target, uint64_t address,
@@ -126,13 +132,17 @@ void run_target_signal(const struct run_target *target, int signal);
 
 /* run_identity.c: on whose behalf this thread speaks to a mount */
 
-void run_identity_take(const struct run_target *target);
-void run_identity_drop(const struct run_target *target);
+/* Return: is there something to drop? */
+bool run_identity_take(const struct run_target *target);
+void run_identity_drop(bool is_taken);
 
 /* run_mounts.c: which mounts are ours; remembered by ids never used again */
 
 int run_mounts_new(struct run_mounts **ret_mounts);
-/* @tid: who has the file open, so in whose namespace the mount may be. */
+/*
+ * Is it a file or directory of ours?
+ * @tid: who has it open, so in whose namespace the mount may be
+ */
 bool run_mounts_has(struct run_mounts *mounts, int fd, pid_t tid);
 
 /* run_mountinfo.c: is mount @id one of offlayfs?  False: it is not there. */

@@ -56,6 +56,7 @@ static int do_clone(struct request *request, int src_fd,
 {
 	struct file_clone_range plain = *range;
 	uint64_t limit;
+	bool is_taken;
 	int err;
 
 	plain.src_fd = src_fd;
@@ -64,11 +65,11 @@ static int do_clone(struct request *request, int src_fd,
 	if (errno != EOPNOTSUPP)
 		return -errno;
 	limit = run_target_size_limit(request->target);
-	run_identity_take(request->target);
+	is_taken = run_identity_take(request->target);
 	err = as_kernel(clone_on_mount(src_fd, range->src_offset, request->fd,
 				       range->dest_offset, range->src_length,
 				       limit));
-	run_identity_drop(request->target);
+	run_identity_drop(is_taken);
 	if (err == -EFBIG && range->dest_offset >= limit)
 		run_target_signal(request->target, SIGXFSZ);
 	return err;
@@ -115,6 +116,7 @@ static int dedupe_one(struct request *request,
 	uint64_t limit = run_target_size_limit(request->target);
 	FD_AUTO(dst_fd);
 	int err, flags;
+	bool is_taken;
 
 	err = run_target_fd(request->target, (int)info->dest_fd, &dst_fd);
 	if (err)
@@ -124,11 +126,11 @@ static int dedupe_one(struct request *request,
 		return -EBADF;
 	if (info->reserved)
 		return -EINVAL;
-	run_identity_take(request->target);
+	is_taken = run_identity_take(request->target);
 	err = as_kernel(clone_dedupe_on_mount(
 		request->fd, range->src_offset, dst_fd, info->dest_offset,
 		range->src_length, limit, ret_deduped));
-	run_identity_drop(request->target);
+	run_identity_drop(is_taken);
 	if (err == -EFBIG && info->dest_offset >= limit)
 		run_target_signal(request->target, SIGXFSZ);
 	/* Where the kernel compares with what it has itself. */
@@ -235,6 +237,7 @@ static int answer_fiemap(struct request *request)
 {
 	struct fiemap map;
 	int err, written;
+	bool is_taken;
 
 	err = run_target_read(request->target, request->address, &map,
 			      sizeof(map));
@@ -243,9 +246,9 @@ static int answer_fiemap(struct request *request)
 	if (err)
 		return err;
 	map.fm_mapped_extents = 0;
-	run_identity_take(request->target);
+	is_taken = run_identity_take(request->target);
 	err = walk_extents(request, &map);
-	run_identity_drop(request->target);
+	run_identity_drop(is_taken);
 	written = run_target_write(request->target, request->address, &map,
 				   sizeof(map));
 	say(request, request->fd, err, "mapped");
@@ -256,14 +259,9 @@ static int answer_fiemap(struct request *request)
 static bool is_ours(struct run_target *target, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
-	struct statx stx;
 
-	if (flags < 0 || (flags & O_PATH) ||
-	    statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stx))
-		return false;
-	if (!S_ISREG(stx.stx_mode) && !S_ISDIR(stx.stx_mode))
-		return false;
-	return run_mounts_has(target->supervisor->mounts, fd, target->tid);
+	return flags >= 0 && !(flags & O_PATH) &&
+	       run_mounts_has(target->supervisor->mounts, fd, target->tid);
 }
 
 bool run_answer(struct run_target *target, const struct seccomp_data *data,
@@ -273,7 +271,8 @@ bool run_answer(struct run_target *target, const struct seccomp_data *data,
 	struct request request = { .target = target, .address = data->args[2] };
 	int err;
 
-	err = run_target_fd(target, (int)data->args[0], &fd);
+	/* Each request fetches more before anything is done. */
+	err = run_target_fetch_fd(target, (int)data->args[0], &fd);
 	/* Left to the kernel, it might find a file there that is ours. */
 	if (err == -EBADF)
 		*ret_err = err;

@@ -111,24 +111,25 @@ static bool is_root(const struct run_target *target)
 }
 
 /* Raw system calls: the C library's would change all threads. */
-void run_identity_take(const struct run_target *target)
+bool run_identity_take(const struct run_target *target)
 {
 	struct identity identity;
 
 	take_name(target->tid);
 	if (!target->supervisor->can_switch || is_root(target) ||
 	    read_identity(target->tid, &identity) || !run_target_waits(target))
-		return;
+		return false;
 	if (identity.uid == 0)
-		return;
+		return false;
 	syscall(SYS_setgroups, identity.n_groups, identity.groups);
 	setfsgid(identity.gid);
 	setfsuid(identity.uid);
+	return true;
 }
 
-void run_identity_drop(const struct run_target *target)
+void run_identity_drop(bool is_taken)
 {
-	if (!target->supervisor->can_switch || setfsuid(-1) == 0)
+	if (!is_taken)
 		return;
 	setfsuid(0);
 	setfsgid(0);

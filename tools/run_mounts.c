@@ -105,25 +105,34 @@ static void remember(struct run_mounts *mounts, uint64_t id, bool is_ours)
 	pthread_mutex_unlock(&mounts->lock);
 }
 
-/* 0 where this kernel has no such ids. */
-static uint64_t id_of(int fd, unsigned int kind)
+/* @ret_id: 0 where this kernel has no such ids. */
+static bool look_at(int fd, unsigned int kind, mode_t *ret_mode,
+		    uint64_t *ret_id)
 {
 	struct statx stx;
 
-	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, kind, &stx) ||
-	    !(stx.stx_mask & kind))
-		return 0;
-	return stx.stx_mnt_id;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | kind,
+		  &stx))
+		return false;
+	*ret_mode = stx.stx_mode;
+	*ret_id = stx.stx_mask & kind ? stx.stx_mnt_id : 0;
+	return true;
 }
 
 bool run_mounts_has(struct run_mounts *mounts, int fd, pid_t tid)
 {
-	uint64_t unique = id_of(fd, STATX_MNT_ID_UNIQUE);
+	uint64_t unique, id;
 	bool is_ours = false;
+	mode_t mode;
 
+	if (!look_at(fd, STATX_MNT_ID_UNIQUE, &mode, &unique) ||
+	    (!S_ISREG(mode) && !S_ISDIR(mode)))
+		return false;
 	if (unique && look_up(mounts, unique, &is_ours))
 		return is_ours;
-	is_ours = find(fd, id_of(fd, STATX_MNT_ID), tid);
+	if (!look_at(fd, STATX_MNT_ID, &mode, &id))
+		return false;
+	is_ours = find(fd, id, tid);
 	if (unique)
 		remember(mounts, unique, is_ours);
 	return is_ours;

@@ -79,17 +79,23 @@ bool run_target_waits(const struct run_target *target)
 		     &target->id) == 0;
 }
 
-/*
- * Ids are given anew some time after a process has ended: what was fetched by
- * id counts only if the request is still waiting afterwards.
- */
-int run_target_fd(const struct run_target *target, int fd, int *ret_fd)
+int run_target_fetch_fd(const struct run_target *target, int fd, int *ret_fd)
 {
 	int copy = (int)syscall(SYS_pidfd_getfd, target->pidfd, fd, 0);
-	int err;
 
 	if (copy < 0)
 		return -errno;
+	*ret_fd = copy;
+	return 0;
+}
+
+int run_target_fd(const struct run_target *target, int fd, int *ret_fd)
+{
+	int copy = -1, err;
+
+	err = run_target_fetch_fd(target, fd, &copy);
+	if (err)
+		return err;
 	err = run_target_waits(target) ? 0 : -ESRCH;
 	if (err)
 		close(copy);
