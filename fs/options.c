@@ -418,7 +418,10 @@ static void follow_source_mount(struct parse *parse)
 
 static void print_version(void)
 {
-	printf("offlayfs %s, libfuse %s\n", OFFLAY_VERSION, fuse_pkgversion());
+	bool uring = WITH_IO_URING && FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18);
+
+	printf("offlayfs %s, libfuse %s%s\n", OFFLAY_VERSION, fuse_pkgversion(),
+	       uring ? ", io_uring" : "");
 }
 
 static void parse_flags(int argc, char **argv, struct parse *parse)

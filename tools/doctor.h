@@ -31,6 +31,8 @@ struct doctor {
 	int dir_error; /* negative errno with which no file can be made there */
 	uint32_t fs_type;  /* f_type of the directory */
 	char daemon[4096]; /* path of offlayfs; empty where there is none */
+	/* Of the daemon; false where it is not known. */
+	bool lacks_io_uring, lacks_long_copies;
 	struct doctor_finding findings[DOCTOR_FINDINGS];
 	size_t count;
 };

@@ -144,6 +144,11 @@ static void find_io_uring(struct doctor *doctor,
 			    "echo Y > " URING_SWITCH " (as root), then mount "
 			    "with -o io_uring",
 			    "turned off in the kernel");
+	else if (doctor->lacks_io_uring)
+		doctor_find(doctor, name, DOCTOR_NO,
+			    "build offlayfs with libfuse 3.18 or newer",
+			    "turned on in the kernel, but offlayfs was built "
+			    "without");
 	else if (mounts->init_error)
 		doctor_find(doctor, name, DOCTOR_UNKNOWN, NULL,
 			    "turned on in the kernel, not tried");
@@ -162,6 +167,13 @@ static void find_long_copies(struct doctor *doctor,
 
 	if (mounts->init_error)
 		doctor_find(doctor, name, DOCTOR_UNKNOWN, NULL, "not tried");
+	else if (mounts->fuse_minor >= MINOR_COPY_64 &&
+		 doctor->lacks_long_copies)
+		doctor_find(doctor, name, DOCTOR_NO,
+			    "build offlayfs with libfuse 3.18 or newer; until "
+			    "then large copies take more requests",
+			    "the kernel would ask for any length, but "
+			    "libfuse does not take it");
 	else if (mounts->fuse_minor >= MINOR_COPY_64)
 		doctor_find(doctor, name, DOCTOR_YES, NULL,
 			    "the kernel asks for ranges of any length");

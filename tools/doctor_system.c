@@ -60,6 +60,16 @@ static int ask_version(const char *daemon, char *ret_line, int size)
 	return 0;
 }
 
+/* Copies of any length came with libfuse 3.18. */
+static bool has_old_fuse(const char *version)
+{
+	const char *fuse = strstr(version, "libfuse ");
+	unsigned int major, minor;
+
+	return fuse && sscanf(fuse, "libfuse %u.%u", &major, &minor) == 2 &&
+	       (major < 3 || (major == 3 && minor < 18));
+}
+
 void doctor_daemon(struct doctor *doctor)
 {
 	char version[DOCTOR_TEXT];
@@ -79,6 +89,8 @@ void doctor_daemon(struct doctor *doctor)
 			    "%.150s does not run", doctor->daemon);
 	else
 		doctor_find(doctor, "daemon", DOCTOR_YES, NULL, "%s", version);
+	doctor->lacks_io_uring = !err && !strstr(version, ", io_uring");
+	doctor->lacks_long_copies = !err && has_old_fuse(version);
 }
 
 void doctor_device(struct doctor *doctor)

@@ -57,6 +57,47 @@ Test(tool_doctor, writes_json_that_a_parser_takes)
 		NULL);
 }
 
+Test(tool_doctor, promises_io_uring_where_a_mount_uses_it)
+{
+	const char *missing = mode_missing(MODE_IO_URING);
+	struct command_result result;
+	char dir[PATH_MAX];
+	struct mount mount;
+	bool is_used;
+
+	if (missing)
+		volume_skip("io_uring", "%s", missing);
+	volume_scratch_dir("doctor", dir);
+	mount_open(dir, "io_uring,log=warning", &mount);
+	is_used = !mount_log_has(&mount, "/dev/fuse is used");
+	mount_close(&mount);
+	tool_run(dir, NULL, "doctor --json .", 0, &result);
+	expect_state(result.out, "io_uring", is_used ? "yes" : "no");
+}
+
+/* What the kernel offers is no use then. */
+Test(tool_doctor, knows_what_an_older_libfuse_lacks)
+{
+	struct command_result result;
+	char dir[PATH_MAX];
+
+	volume_scratch_dir("doctor", dir);
+	tool_sh(dir,
+		"cat >daemon <<END\n"
+		"#!/bin/sh\n"
+		"case \\$1 in --version | -V) echo 'offlayfs 0, libfuse 3.17.2'; "
+		"exit;; esac\n"
+		"exec '$OFFLAYFS' \"\\$@\"\n"
+		"END\n"
+		"chmod 755 daemon; "
+		"OFFLAYFS=$PWD/daemon \"$OFFLAY\" doctor --json . >out",
+		NULL);
+	tool_sh(dir, "cat out", &result);
+	expect_state(result.out, "mounting", "yes");
+	expect_state(result.out, "io_uring", "no");
+	expect_state(result.out, "64-bit copies", "no");
+}
+
 /* Every "no" comes with advice, and no "yes" does. */
 Test(tool_doctor, advises_on_what_is_off)
 {
