@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Clones into a subvolume that has used up its quota. */
+/* Clones where a quota is used up, or the whole filesystem. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -95,4 +96,116 @@ Test(clone_limits, a_quota_is_told_as_by_the_backing, .timeout = 60)
 	for (int i = 0; i < FILES; i++)
 		cr_expect_eq(mounted[i], bare[i], "clone %d: %s, not %s", i,
 			     strerror(-mounted[i]), strerror(-bare[i]));
+}
+
+/*
+ * Clones of this file need metadata: it is made of many extents, each of one
+ * block.  More of them would fill XFS before the test begins.
+ */
+static void make_fragments(const char *dir, unsigned int n)
+{
+	int src = open_at(dir, "src", O_RDONLY);
+	int dst = open_at(dir, "fragments", O_RDWR | O_CREAT);
+
+	for (unsigned int i = 0; i < n; i++)
+		cr_assert_eq(offlay_clone_range(src, i % 2 * 8192ull, dst,
+						i * 8192ull, 4096),
+			     0);
+	close(src);
+	close(dst);
+}
+
+/* Smaller and smaller pieces, and again for what was set aside before. */
+static void fill(const char *dir)
+{
+	static char data[1 << 20];
+	int fd = open_at(dir, "fill", O_RDWR | O_CREAT);
+
+	memset(data, 'f', sizeof(data));
+	for (int i = 0; i < 2; i++) {
+		for (size_t size = sizeof(data); size >= 4096; size /= 2)
+			while (write(fd, data, size) == (ssize_t)size)
+				;
+		cr_expect_eq(errno, ENOSPC);
+		fsync(fd);
+	}
+	close(fd);
+}
+
+#define CLONES 400
+
+/* Return: the first error of @n clones. */
+static int clone_until_full(const char *dir, unsigned int n)
+{
+	int src = open_at(dir, "fragments", O_RDONLY), err = 0;
+	char name[32];
+
+	for (unsigned int i = 0; i < n && !err; i++) {
+		int dst;
+
+		snprintf(name, sizeof(name), "dst%u", i);
+		dst = open_at(dir, name, O_RDWR);
+		err = offlay_clone_range(src, 0, dst, 0, 0);
+		close(dst);
+	}
+	close(src);
+	return err;
+}
+
+static void make_full(enum backing backing, struct volume *volume)
+{
+	char path[PATH_MAX], name[32];
+
+	/* The least that their mkfs takes. */
+	volume_get_sized(backing, 0,
+			 backing == BACKING_XFS ? 300ull << 20 : 120ull << 20,
+			 NULL, volume);
+	volume_path(path, volume->root, "src");
+	sample_file(path, 65536, 1);
+	make_fragments(volume->root, backing == BACKING_XFS ? 100 : 3000);
+	for (unsigned int i = 0; i < CLONES; i++) {
+		snprintf(name, sizeof(name), "dst%u", i);
+		close(open_at(volume->root, name, O_RDWR | O_CREAT));
+	}
+	fill(volume->root);
+}
+
+static void clone_on_full(enum backing backing)
+{
+	char fragments[PATH_MAX], last[PATH_MAX], path[PATH_MAX];
+	struct volume volume;
+	struct mount mount;
+	uint64_t at;
+
+	make_full(backing, &volume);
+	cr_expect_eq(clone_until_full(volume.root, CLONES), -ENOSPC,
+		     "bare %s is not full", backing_name(backing));
+	volume_free(&volume);
+
+	make_full(backing, &volume);
+	mount_open(volume.root, "profile=transparent", &mount);
+	cr_expect_eq(clone_until_full(mount.point, CLONES), -ENOSPC, "%s",
+		     backing_name(backing));
+	/*
+	 * Nothing is lost, and with room it goes on.  On btrfs the room that a
+	 * file leaves is not for metadata before somebody balances it.
+	 */
+	if (backing == BACKING_XFS) {
+		volume_path(path, mount.point, "fill");
+		cr_assert_eq(unlink(path), 0);
+		cr_expect_eq(clone_until_full(mount.point, CLONES), 0);
+	}
+	volume_path(fragments, volume.root, "fragments");
+	volume_path(last, mount.point, "dst0");
+	cr_expect_eq(sample_is_same(fragments, last, &at), 1);
+	mount_close(&mount);
+	volume_free(&volume);
+}
+
+Test(clone_limits, a_full_backing_is_told_as_by_the_backing, .timeout = 120)
+{
+	if (backing_is_selected(BACKING_BTRFS))
+		clone_on_full(BACKING_BTRFS);
+	if (backing_is_selected(BACKING_XFS))
+		clone_on_full(BACKING_XFS);
 }
