@@ -121,6 +121,7 @@ static int set_times(const struct pin *pin, const struct stat *attr, int to_set)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
 				     { .tv_nsec = UTIME_OMIT } };
+	char path[FD_PATH_SIZE];
 
 	if (to_set & FUSE_SET_ATTR_ATIME_NOW)
 		times[0].tv_nsec = UTIME_NOW;
@@ -130,7 +131,13 @@ static int set_times(const struct pin *pin, const struct stat *attr, int to_set)
 		times[1].tv_nsec = UTIME_NOW;
 	else if (to_set & FUSE_SET_ATTR_MTIME)
 		times[1] = attr->st_mtim;
-	return utimensat(pin->fd, "", times, AT_EMPTY_PATH) ? -errno : 0;
+	if (utimensat(pin->fd, "", times, AT_EMPTY_PATH) == 0)
+		return 0;
+	/* Kernels before 5.8 do not know the flag. */
+	if (errno != EINVAL)
+		return -errno;
+	return utimensat(AT_FDCWD, inode_fd_path(pin, path), times, 0) ? -errno
+								       : 0;
 }
 
 /* The owner first: it drops suid, which a mode may set again. */
