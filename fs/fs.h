@@ -259,6 +259,8 @@ uint64_t inode_ino(const struct inode *inode); /* backing's st_ino */
 int inode_mount_fd(const struct inode *inode);
 /* The filesystem that it is on; all zeros where it may have gone. */
 const struct sys_volume *inode_volume(const struct inode *inode);
+/* The same, asked of a descriptor of it then; zeros only where that fails. */
+struct sys_volume inode_volume_of(const struct inode *inode, int fd);
 fuse_ino_t inode_nodeid(const struct inode *inode);
 /* The inode number that the mount shows for (@dev, @ino) of the backing. */
 uint64_t inode_shown_ino(struct fs *fs, uint64_t dev, uint64_t ino);

@@ -213,29 +213,17 @@ static int pin_locked(struct inode_table *table, struct inode *inode,
 	return 0;
 }
 
-int inode_pin(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin)
+/* @to_open: without a descriptor where the handle alone will do. */
+static int pin_id(struct inode_table *table, fuse_ino_t nodeid, bool to_open,
+		  struct pin *ret_pin)
 {
-	struct inode_table *table = fs->inodes;
 	struct inode *inode;
 	int err = -ESTALE;
 
 	pthread_mutex_lock(&table->lock);
 	inode = table_find_id(table, nodeid);
-	if (inode)
-		err = pin_locked(table, inode, ret_pin);
-	table_unlock(table);
-	return err;
-}
-
-int inode_pin_to_open(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin)
-{
-	struct inode_table *table = fs->inodes;
-	struct inode *inode;
-	int err = -ESTALE;
-
-	pthread_mutex_lock(&table->lock);
-	inode = table_find_id(table, nodeid);
-	if (inode && inode->handle_size && inode->fd < 0 && !inode->files) {
+	if (inode && to_open && inode->handle_size && inode->fd < 0 &&
+	    !inode->files) {
 		inode->refs++;
 		*ret_pin = (struct pin){ table, inode, -1, NULL };
 		err = 0;
@@ -244,6 +232,16 @@ int inode_pin_to_open(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin)
 	}
 	table_unlock(table);
 	return err;
+}
+
+int inode_pin(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin)
+{
+	return pin_id(fs->inodes, nodeid, false, ret_pin);
+}
+
+int inode_pin_to_open(struct fs *fs, fuse_ino_t nodeid, struct pin *ret_pin)
+{
+	return pin_id(fs->inodes, nodeid, true, ret_pin);
 }
 
 void inode_unpin(struct pin *pin)
@@ -426,6 +424,15 @@ int inode_mount_fd(const struct inode *inode)
 const struct sys_volume *inode_volume(const struct inode *inode)
 {
 	return &inode->mount->volume;
+}
+
+struct sys_volume inode_volume_of(const struct inode *inode, int fd)
+{
+	struct sys_volume volume = inode->mount->volume;
+
+	if (!volume.type && sys_kernel_ops.volume(NULL, fd, &volume))
+		volume = (struct sys_volume){ .type = 0 };
+	return volume;
 }
 
 fuse_ino_t inode_nodeid(const struct inode *inode)

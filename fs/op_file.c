@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -14,14 +13,6 @@
 #ifndef F2FS_SUPER_MAGIC
 #define F2FS_SUPER_MAGIC 0xF2F52010
 #endif
-
-/* The backing's type; 0 if unknown. */
-static uint32_t type_of(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) < 0 ? 0 : (uint32_t)fs.f_type;
-}
 
 /* Where close(2) never has an error to tell. */
 static bool is_local(uint32_t type)
@@ -52,7 +43,7 @@ static bool has_reflinks(uint32_t type)
 static struct inode_io *io_of(struct inode *inode, int fd)
 {
 	struct inode_io *io = inode_io(inode), *kept;
-	uint32_t type = inode_volume(inode)->type;
+	uint32_t type;
 
 	if (io)
 		return io;
@@ -60,8 +51,7 @@ static struct inode_io *io_of(struct inode *inode, int fd)
 	if (!io)
 		return NULL;
 	pthread_mutex_init(&io->lock, NULL);
-	if (!type)
-		type = type_of(fd);
+	type = inode_volume_of(inode, fd).type;
 	io->local = is_local(type);
 	io->reflinks = has_reflinks(type);
 	kept = inode_io_set(inode, io);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -262,14 +261,9 @@ static bool is_compressing(struct fs *fs, int fd)
 static bool is_being_written(const struct file *file,
 			     const struct verdict_look *look)
 {
-	uint32_t type = inode_volume(file->inode)->type;
-	struct statfs st;
-
 	if (look->now.tv_sec - look->stx.stx_ctime.tv_sec > DIRTY_SEC)
 		return false;
-	if (!type && fstatfs(file->fd, &st) == 0)
-		type = (uint32_t)st.f_type;
-	return type == BTRFS_SUPER_MAGIC;
+	return inode_volume_of(file->inode, file->fd).type == BTRFS_SUPER_MAGIC;
 }
 
 /*

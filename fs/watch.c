@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -16,6 +15,9 @@
 
 /* Streams with a source at once: each holds one more descriptor. */
 #define BONDS_MAX 32
+
+/* No larger blocks are compared. */
+#define BLOCK_MAX (64u << 10)
 
 /* Flags under which a write promises more than a clone does. */
 #define OTHER_WRITES (O_APPEND | O_DIRECT | O_DSYNC)
@@ -125,21 +127,22 @@ static bool add_stream(struct file *file, const struct watch_who *who)
 	struct watch_candidate candidates[WATCH_CANDIDATES];
 	struct fs *fs = file->fs;
 	struct watch_stream *stream;
-	struct statfs st;
 	uint64_t program;
+	uint32_t block;
 
 	if (!watch_source_list(fs, who, false, candidates))
 		return false;
 	program = program_of(fs, who->tid);
-	if (!watch_habit_allows(&fs->watch->habits, program) ||
-	    fstatfs(file->fd, &st) < 0 || st.f_bsize < 512 ||
-	    (st.f_bsize & (st.f_bsize - 1)) || st.f_bsize > (64 << 10))
+	if (!watch_habit_allows(&fs->watch->habits, program))
+		return false;
+	block = inode_volume_of(file->inode, file->fd).block_size;
+	if (!block || block > BLOCK_MAX)
 		return false;
 	stream = calloc(1, sizeof(*stream));
 	if (!stream)
 		return false;
 	pthread_mutex_init(&stream->lock, NULL);
-	match_init(&stream->match, (uint32_t)st.f_bsize);
+	match_init(&stream->match, block);
 	stream->pgid = who->pgid;
 	stream->program = program;
 	file->io->stream = stream;

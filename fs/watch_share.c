@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/vfs.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -197,16 +196,18 @@ static bool has_zeros(const unsigned char *data, size_t size)
 }
 
 /* Blocks that were never written may be data to SEEK_HOLE: facts_holes.c. */
-static bool has_unwritten(int fd, uint64_t offset, uint64_t end)
+static bool has_unwritten(const struct watch_bond *bond, uint64_t offset,
+			  uint64_t end)
 {
 	struct facts_batch batch;
-	struct statfs fs;
 
 	/* Its SEEK_HOLE looks at the extents, and telling of them is slow. */
-	if (fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type == BTRFS_SUPER_MAGIC)
+	if (inode_volume_of(bond->src->inode, bond->fd).type ==
+	    BTRFS_SUPER_MAGIC)
 		return false;
 	while (offset < end) {
-		if (facts_batch_read(fd, offset, end, FACTS_BATCH, 0, &batch))
+		if (facts_batch_read(bond->fd, offset, end, FACTS_BATCH, 0,
+				     &batch))
 			return true;
 		for (uint32_t i = 0; i < batch.count; i++)
 			if (batch.map.fm_extents[i].fe_flags &
@@ -221,15 +222,16 @@ static bool has_unwritten(int fd, uint64_t offset, uint64_t end)
  * Does the source have blocks of its own for all of the range?  What was to be
  * written must not become a hole.
  */
-static bool is_data(int fd, uint64_t offset, const void *data, uint64_t length)
+static bool is_data(const struct watch_bond *bond, uint64_t offset,
+		    const void *data, uint64_t length)
 {
 	off_t hole;
 
 	if (!has_zeros(data, length))
 		return true;
-	hole = lseek(fd, (off_t)offset, SEEK_HOLE);
+	hole = lseek(bond->fd, (off_t)offset, SEEK_HOLE);
 	return hole >= 0 && (uint64_t)hole >= offset + length &&
-	       !has_unwritten(fd, offset, offset + length);
+	       !has_unwritten(bond, offset, offset + length);
 }
 
 /*
@@ -279,7 +281,7 @@ static enum offlay_accel compare_and_clone(struct watch_bond *bond,
 	outcome = compare(bond->fd, src_offset, write->data + skip, length);
 	if (outcome != OFFLAY_ACCEL_SHARED)
 		return outcome;
-	if (!is_data(bond->fd, src_offset, write->data + skip, length))
+	if (!is_data(bond, src_offset, write->data + skip, length))
 		return OFFLAY_ACCEL_HOLE;
 	if (!is_untouched(write->dst->fd, write->offset + skip))
 		return OFFLAY_ACCEL_OVERWRITE;
