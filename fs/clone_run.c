@@ -163,9 +163,10 @@ static int share(const struct clone_job *job, const struct span *span)
 /*
  * The kernel goes by the size that it knows until it asks, which costs whoever
  * cloned a round trip more.  Of its own it learns only where a byte is stored
- * in its pages.  Files that are passed through have none, and are not read
- * from them: the byte may be any, and goes at once, with the attributes.  At
- * the start of a page it would count as all of that page, so is not stored.
+ * in its pages.  Files that are passed through have none but for a moment, of
+ * sendfile(2): so it is the byte that is there, and it goes at once, with the
+ * attributes.  At the start of a page it would count as all of that page, so
+ * is not stored.
  */
 static bool tell_size(const struct clone_job *job, uint64_t size)
 {
@@ -173,11 +174,12 @@ static bool tell_size(const struct clone_job *job, uint64_t size)
 	fuse_ino_t nodeid = inode_nodeid(job->file->inode);
 	struct fuse_bufvec byte = FUSE_BUFVEC_INIT(1);
 	off_t last = (off_t)size - 1;
-	char zero = 0;
+	char end;
 
-	if (job->file->io->mode != IO_PASSTHROUGH || last % PAGE_MIN == 0)
+	if (job->file->io->mode != IO_PASSTHROUGH || last % PAGE_MIN == 0 ||
+	    pread(job->file->fd, &end, 1, last) != 1)
 		return false;
-	byte.buf[0].mem = &zero;
+	byte.buf[0].mem = &end;
 	return !fuse_lowlevel_notify_store(se, nodeid, last, &byte, 0) &&
 	       !fuse_lowlevel_notify_inval_inode(se, nodeid, last, 1);
 }
