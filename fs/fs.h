@@ -104,7 +104,11 @@ void fs_init(void *userdata, struct fuse_conn_info *conn);
 int loop_run(struct fs *fs, const sigset_t *ending_signals,
 	     void (*stop)(struct fs *fs));
 
-/* mount_state.c: what the kernel has changed since. */
+/* mount_state.c: mounts as the kernel has them now. */
+
+/* Goes through the lines of mountinfo until @is_it; false: there is none. */
+bool mount_state_find(struct fs *fs, bool (*is_it)(const char *line, void *arg),
+		      void *arg);
 
 /* Right after mounting, while the mountpoint shows this mount. */
 void mount_state_note(struct fs *fs);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Is the mount read-only?  "mount -o remount" changes that without telling. */
+/* What /proc/self/mountinfo says: "mount -o remount" tells nobody. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,23 +9,28 @@
 
 #include "file.h"
 
-/* False: it is not there.  "36 35 0:52 / /mnt rw,noatime shared:1 - fuse.offlayfs /srv ro,user_id=0" */
-static bool parse(const char *line, unsigned int major, unsigned int minor,
-		  bool *ret_read_only)
+struct device {
+	unsigned int major, minor;
+	bool read_only;
+};
+
+/* "36 35 0:52 / /mnt rw,noatime shared:1 - fuse.offlayfs /srv ro,user_id=0" */
+static bool is_of_device(const char *line, void *arg)
 {
-	unsigned int line_major, line_minor;
+	struct device *device = arg;
+	unsigned int major, minor;
 	char options[4] = "";
 	const char *dash;
 
-	if (sscanf(line, "%*u %*u %u:%u ", &line_major, &line_minor) != 2 ||
-	    line_major != major || line_minor != minor)
+	if (sscanf(line, "%*u %*u %u:%u ", &major, &minor) != 2 ||
+	    major != device->major || minor != device->minor)
 		return false;
 	/* The path before it has no spaces of its own. */
 	dash = strstr(line, " - ");
 	if (!dash || sscanf(dash, " - %*s %*s %3[a-z,]", options) != 1)
 		return false;
 	options[2] = options[2] == ',' ? '\0' : options[2];
-	*ret_read_only = strcmp(options, "ro") == 0;
+	device->read_only = strcmp(options, "ro") == 0;
 	return true;
 }
 
@@ -42,10 +47,10 @@ void mount_state_note(struct fs *fs)
 	fs->dev_minor = stx.stx_dev_minor;
 }
 
-/* Where nobody can know, it is as it was mounted. */
-bool mount_state_read_only(struct fs *fs)
+bool mount_state_find(struct fs *fs, bool (*is_it)(const char *line, void *arg),
+		      void *arg)
 {
-	bool read_only = fs->opt.read_only, found = false;
+	bool found = false;
 	char *line = NULL;
 	size_t size = 0;
 	FILE *file;
@@ -56,11 +61,20 @@ bool mount_state_read_only(struct fs *fs)
 	if (!file) {
 		if (fd >= 0)
 			close(fd);
-		return read_only;
+		return false;
 	}
 	while (!found && getline(&line, &size, file) > 0)
-		found = parse(line, fs->dev_major, fs->dev_minor, &read_only);
+		found = is_it(line, arg);
 	free(line);
 	fclose(file);
-	return read_only;
+	return found;
+}
+
+/* Where nobody can know, it is as it was mounted. */
+bool mount_state_read_only(struct fs *fs)
+{
+	struct device device = { fs->dev_major, fs->dev_minor, false };
+
+	return mount_state_find(fs, is_of_device, &device) ? device.read_only
+							   : fs->opt.read_only;
 }

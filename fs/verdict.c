@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -192,38 +191,29 @@ int verdict_reach_pair(const struct verdict_range *range,
 	return reasons & (1u << OFFLAY_REASON_IMMUTABLE) ? -EPERM : 0;
 }
 
-/* The options of a line of mountinfo that is about @mnt_id, else NULL. */
-static const char *options_of(const char *line, uint64_t mnt_id)
-{
-	const char *dash = strstr(line, " - ");
+struct mount_ask {
+	uint64_t id;
+	bool compresses;
+};
 
-	return strtoull(line, NULL, 10) == mnt_id && dash ? dash : NULL;
+static bool is_of_mount(const char *line, void *arg)
+{
+	const char *options = strstr(line, " - ");
+	struct mount_ask *ask = arg;
+
+	if (!options || strtoull(line, NULL, 10) != ask->id)
+		return false;
+	ask->compresses = strstr(options, ",compress") &&
+			  !strstr(options, "=no");
+	return true;
 }
 
 /* Without an answer: yes. */
 static bool ask_compresses(struct fs *fs, uint64_t mnt_id)
 {
-	const char *options = NULL;
-	char *line = NULL;
-	size_t size = 0;
-	bool compresses;
-	FILE *file;
-	int fd;
+	struct mount_ask ask = { .id = mnt_id };
 
-	fd = openat(copy_proc_fd(fs), "self/mountinfo", O_RDONLY | O_CLOEXEC);
-	file = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!file) {
-		if (fd >= 0)
-			close(fd);
-		return true;
-	}
-	while (!options && getline(&line, &size, file) > 0)
-		options = options_of(line, mnt_id);
-	compresses = !options ||
-		     (strstr(options, ",compress") && !strstr(options, "=no"));
-	free(line);
-	fclose(file);
-	return compresses;
+	return !mount_state_find(fs, is_of_mount, &ask) || ask.compresses;
 }
 
 /* A mount may change its options: the answer is kept for a second. */
