@@ -66,6 +66,11 @@ int run_target_fd(const struct run_target *target, int fd, int *ret_fd)
 	return fd % 3 ? ftruncate(*ret_fd, 1 << 20) : 0;
 }
 
+int run_target_fetch_fd(const struct run_target *target, int fd, int *ret_fd)
+{
+	return run_target_fd(target, fd, ret_fd);
+}
+
 bool run_target_waits(const struct run_target *target)
 {
 	(void)target;
@@ -84,14 +89,15 @@ void run_target_signal(const struct run_target *target, int signal)
 	(void)signal;
 }
 
-void run_identity_take(const struct run_target *target)
+bool run_identity_take(const struct run_target *target)
 {
 	(void)target;
+	return false;
 }
 
-void run_identity_drop(const struct run_target *target)
+void run_identity_drop(bool is_taken)
 {
-	(void)target;
+	must(!is_taken);
 }
 
 bool run_mounts_has(struct run_mounts *mounts, int fd, pid_t tid)
