@@ -26,7 +26,7 @@ static struct inode **id_bucket(struct inode_table *table, uint64_t id)
 	return &table->by_id[id & (table->n_buckets - 1)];
 }
 
-/* By number: a handle has another one for each life of it, but that is rare. */
+/* By number: the lives of one number are together, and few. */
 static struct inode **key_bucket(struct inode_table *table, uint64_t dev,
 				 uint64_t ino)
 {

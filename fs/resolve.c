@@ -255,24 +255,27 @@ int resolve_name(struct resolver *resolver, const struct inode *parent,
 int resolve_open(struct resolver *resolver, const struct inode *parent,
 		 int parent_fd, const char *name, struct found *ret_found)
 {
-	struct found found = { .mount = &resolver->nameless };
-	int mount_id, err = 0;
+	struct found found = { .mount = &resolver->nameless, .fd = -1 };
+	int fd, err = 0;
 
 	if (is_covered(resolver, parent, name))
-		found.fd = open_path(resolver->covered.fd, "");
+		fd = open_path(resolver->covered.fd, "");
 	else
-		found.fd = open_path(parent_fd, name);
-	if (found.fd < 0)
-		return found.fd;
-	if (statx(found.fd, "", AT_EMPTY_PATH, STATX_WANTED, &found.stx))
+		fd = open_path(parent_fd, name);
+	if (fd < 0)
+		return fd;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_WANTED, &found.stx))
 		err = -errno;
 	else if (!resolve_btime(&found.stx))
-		err = read_handle(found.fd, "", &found.handle, &mount_id);
-	if (err)
-		found_done(&found);
-	else
-		*ret_found = found;
-	return err;
+		err = examine(resolver, fd, "", &found);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	found_done(&found);
+	found.fd = fd;
+	*ret_found = found;
+	return 0;
 }
 
 int resolve_fd(struct resolver *resolver, int fd, struct found *ret_found)
