@@ -163,7 +163,7 @@ static int share(const struct clone_job *job, const struct span *span)
 /*
  * The kernel goes by the size that it knows until it asks, which costs whoever
  * cloned a round trip more.  Of its own it learns only where a byte is stored
- * in its pages.  Files that are passed through have none but for a moment, of
+ * in its pages.  A file that is passed through has none but for a moment, of
  * sendfile(2): so it is the byte that is there, and it goes at once, with the
  * attributes.  At the start of a page it would count as all of that page, so
  * is not stored.
@@ -176,8 +176,7 @@ static bool tell_size(const struct clone_job *job, uint64_t size)
 	off_t last = (off_t)size - 1;
 	char end;
 
-	if (job->file->io->mode != IO_PASSTHROUGH || last % PAGE_MIN == 0 ||
-	    pread(job->file->fd, &end, 1, last) != 1)
+	if (last % PAGE_MIN == 0 || pread(job->file->fd, &end, 1, last) != 1)
 		return false;
 	byte.buf[0].mem = &end;
 	return !fuse_lowlevel_notify_store(se, nodeid, last, &byte, 0) &&
@@ -196,7 +195,7 @@ int clone_run(struct clone_job *job)
 	const struct verdict_range range = { job->src, job->file,
 					     arg->src_offset, arg->dst_offset };
 	struct stat before, st;
-	bool is_known;
+	bool may_tell;
 	int err;
 
 	err = clone_check_regular(job->file);
@@ -213,7 +212,8 @@ int clone_run(struct clone_job *job)
 		err = check_limit(job, &span, false);
 	if (err)
 		return err;
-	is_known = fstat(job->file->fd, &before) == 0;
+	may_tell = job->file->io->mode == IO_PASSTHROUGH &&
+		   fstat(job->file->fd, &before) == 0;
 	err = share(job, &span);
 	file_changed(job->file->inode);
 	verdict_leave_trail(&range, err ? 0 : span.length);
@@ -224,7 +224,7 @@ int clone_run(struct clone_job *job)
 		return err;
 	}
 	arg->dst_size = (uint64_t)st.st_size;
-	if (!is_known || st.st_size <= before.st_size ||
+	if (!may_tell || st.st_size <= before.st_size ||
 	    !tell_size(job, arg->dst_size))
 		drop_attributes(job);
 	return 0;
