@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proc.h"
 #include "watch.h"
 
 /* How far up a writer's ancestors are asked for. */
@@ -88,32 +89,13 @@ static bool is_in_process_of(struct fs *fs, pid_t tid, pid_t other)
 	return faccessat(copy_proc_fd(fs), path, F_OK, 0) == 0;
 }
 
-/* The parent of process (or thread) @pid; 0 if unknown. */
-static pid_t parent_of(struct fs *fs, pid_t pid)
-{
-	char path[32], text[512], *end;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "%d/stat", pid);
-	fd = openat(copy_proc_fd(fs), path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n < 0 ? 0 : n] = '\0';
-	/* "PID (NAME) STATE PPID", and a name may hold anything. */
-	end = strrchr(text, ')');
-	return end && strlen(end) > 4 ? (pid_t)strtol(end + 4, NULL, 10) : 0;
-}
-
 /* Is @writer of the process that thread @reader is of, or below it? */
 static bool is_related(struct fs *fs, pid_t writer, pid_t reader)
 {
 	for (int i = 0; i <= GENERATIONS && writer > 1; i++) {
 		if (is_in_process_of(fs, writer, reader))
 			return true;
-		writer = parent_of(fs, writer);
+		writer = proc_parent(copy_proc_fd(fs), writer);
 	}
 	return false;
 }

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* What /proc says of a process or thread. */
+#ifndef OFFLAY_PROC_H
+#define OFFLAY_PROC_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/*
+ * A number of /proc/PID/stat by its place in proc_pid_stat(5), from 4 on.
+ * @text: ends with a NUL, and may have been cut off.
+ */
+bool proc_stat_field(const char *text, unsigned int field, long *ret_value);
+
+/* @proc_fd: of /proc, or -1.  Return: 0 where it is not known. */
+pid_t proc_parent(int proc_fd, pid_t pid);
+/* The processor that it runs on, or has run on last; -1 where not known. */
+int proc_processor(int proc_fd, pid_t pid);
+
+#endif
