@@ -21,17 +21,18 @@
 /*
  * Kept: files of all owners (CHOWN, DAC_*, FOWNER, FSETID, MKNOD, SETFCAP,
  * LINUX_IMMUTABLE), acting for others (SETUID, SETGID), passthrough and
- * trusted xattrs (SYS_ADMIN), leases (LEASE), and /proc/TID/syscall of
- * callers (SYS_PTRACE).  Given up: above all SYS_RESOURCE, which would make
- * quotas and reserved blocks void for everybody.
+ * trusted xattrs (SYS_ADMIN), leases (LEASE), /proc/TID/syscall of callers
+ * (SYS_PTRACE), and coming back from idle priority (SYS_NICE).  Given up: above
+ * all SYS_RESOURCE, which would make quotas and reserved blocks void for
+ * everybody.
  */
 static const uint64_t kept =
 	CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) |
 	CAP_BIT(CAP_DAC_READ_SEARCH) | CAP_BIT(CAP_FOWNER) |
 	CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETUID) |
 	CAP_BIT(CAP_LINUX_IMMUTABLE) | CAP_BIT(CAP_SYS_ADMIN) |
-	CAP_BIT(CAP_SYS_PTRACE) | CAP_BIT(CAP_MKNOD) | CAP_BIT(CAP_LEASE) |
-	CAP_BIT(CAP_SETFCAP) | CAP_BIT(CAP_MAC_ADMIN) |
+	CAP_BIT(CAP_SYS_PTRACE) | CAP_BIT(CAP_SYS_NICE) | CAP_BIT(CAP_MKNOD) |
+	CAP_BIT(CAP_LEASE) | CAP_BIT(CAP_SETFCAP) | CAP_BIT(CAP_MAC_ADMIN) |
 	CAP_BIT(CAP_MAC_OVERRIDE);
 
 /* What serving a caller still needs of what setfsuid(2) takes away, */

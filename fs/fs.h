@@ -53,6 +53,7 @@ struct options {
 	bool passthrough;
 	bool io_uring;
 	bool accel;
+	bool handover;
 	bool read_only; /* as it was mounted; see mount_state.c */
 };
 

@@ -12,6 +12,7 @@
 #include <linux/fuse.h>
 
 #include "file.h"
+#include "handover.h"
 
 /*
  * The kernel hands a request to whoever has waited longest: with several
@@ -26,8 +27,12 @@
 
 #define TICK_NSEC	 2000000
 #define TICKS_UNTIL_IDLE 20
-/* A read(2) that takes no longer than this did not sleep. */
-#define NO_WAIT_NSEC 3000
+/*
+ * A read(2) that takes no longer than this did not sleep; the data of a write
+ * comes along, at so many bytes a nanosecond at least.
+ */
+#define NO_WAIT_NSEC   3000
+#define BYTES_PER_NSEC 8
 #define STREAK	     3
 
 /* Not in kernel headers before 6.18. */
@@ -41,11 +46,14 @@ struct worker {
 	pthread_cond_t wake;
 	bool go; /* guarded by the loop's lock */
 	unsigned int streak;
+	struct handover_thread handover;
 	struct fuse_buf buf;
 };
 
 struct loop {
+	struct fs *fs;
 	struct fuse_session *se;
+	struct handover handover;
 	pthread_t owner; /* gets END_SIGNAL */
 	atomic_uint listening;
 	atomic_ulong received;
@@ -144,16 +152,45 @@ static bool is_from_nobody(uint32_t opcode)
 	       opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR;
 }
 
-/* A request was received; does another one have to be listened for now? */
-static bool is_overrun(struct worker *worker, uint64_t waited)
+/* Pages that the kernel reads ahead or writes back keep no caller waiting. */
+static bool is_for_pages(const struct fuse_in_header *in)
+{
+	const void *arg = in + 1;
+
+	switch (in->opcode) {
+	case FUSE_READ:
+		return !(((const struct fuse_read_in *)arg)->read_flags &
+			 FUSE_READ_LOCKOWNER);
+	case FUSE_WRITE:
+		return ((const struct fuse_write_in *)arg)->write_flags &
+		       FUSE_WRITE_CACHE;
+	default:
+		return false;
+	}
+}
+
+/*
+ * A request was received; does another one have to be listened for now?
+ * @waited: until it came, in nanoseconds
+ */
+static bool is_overrun(struct worker *worker, uint64_t waited, uint64_t now)
 {
 	const struct fuse_in_header *in = worker->buf.mem;
+	struct handover_request request = {
+		.was_waiting = waited <=
+			       NO_WAIT_NSEC + in->len / BYTES_PER_NSEC,
+		.now = now,
+	};
+	bool again;
 
 	if (worker->buf.flags & FUSE_BUF_IS_FD)
 		return true;
+	if (!is_from_nobody(in->opcode) && !is_for_pages(in))
+		request.caller = (pid_t)in->pid;
+	again = handover_received(&worker->handover, &request);
 	if (is_from_nobody(in->opcode))
 		return false;
-	if (waited > NO_WAIT_NSEC)
+	if (again || !request.was_waiting)
 		worker->streak = 0;
 	else if (worker->streak < STREAK)
 		worker->streak++;
@@ -244,6 +281,7 @@ static void *work(void *arg)
 	unsigned long number;
 
 	serving = &worker->buf;
+	handover_enter(&worker->handover, &loop->handover, loop->fs);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	do {
 		uint64_t start = now_nsec();
@@ -258,7 +296,9 @@ static void *work(void *arg)
 		}
 		number = atomic_fetch_add(&loop->received, 1);
 		if (atomic_fetch_sub(&loop->listening, 1) == 1) {
-			if (is_overrun(worker, now_nsec() - start))
+			uint64_t now = now_nsec();
+
+			if (is_overrun(worker, now - start, now))
 				want_listener(loop);
 			wake_watchdog(loop);
 		}
@@ -323,6 +363,18 @@ static bool may_sleep(struct loop *loop)
 	return false;
 }
 
+/* No thread listens; one that has lent its processor may be on its way. */
+static void help(struct loop *loop)
+{
+	struct worker *worker;
+	bool rescued = false;
+
+	for (worker = loop->workers; worker; worker = worker->next)
+		rescued |= handover_rescue(&worker->handover);
+	if (!rescued)
+		add_listener(loop);
+}
+
 static void *watch(void *arg)
 {
 	struct loop *loop = arg;
@@ -343,7 +395,7 @@ static void *watch(void *arg)
 		received = atomic_load(&loop->received);
 		idle = received == seen ? idle + 1 : 0;
 		if (received == seen && !atomic_load(&loop->listening))
-			add_listener(loop);
+			help(loop);
 		seen = received;
 	}
 	pthread_mutex_unlock(&loop->lock);
@@ -357,9 +409,11 @@ static int loop_init(struct loop *loop, struct fs *fs)
 	pthread_condattr_t clock;
 	int err;
 
-	*loop = (struct loop){ .se = fs->se,
+	*loop = (struct loop){ .fs = fs,
+			       .se = fs->se,
 			       .owner = pthread_self(),
 			       .n_max = fs->opt.max_threads };
+	handover_init(&loop->handover, fs);
 	atomic_init(&loop->watched, true);
 	pthread_mutex_init(&loop->lock, NULL);
 	pthread_condattr_init(&clock);

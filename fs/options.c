@@ -56,6 +56,7 @@ static const char usage[] =
 	"  trace_size=MIB        begin a new FILE then, one is kept (64)\n"
 	"  trace_all             write every request there\n"
 	"  threads=N             most threads that serve requests (32)\n"
+	"  [no_]handover         answer on the caller's processor (on)\n"
 	"  log=LEVEL             err, warning, notice, info, debug\n"
 	"\n"
 	"See offlayfs(8).\n";
@@ -237,27 +238,35 @@ static bool set_valued(struct parse *parse, const char *name, const char *value)
 	return true;
 }
 
+/* Words that stand alone; "no_" before them turns them off. */
+static const struct {
+	const char *name;
+	size_t where;
+	bool only_on;
+} switches[] = {
+	{ "passthrough", offsetof(struct options, passthrough), false },
+	{ "io_uring", offsetof(struct options, io_uring), false },
+	{ "accel", offsetof(struct options, accel), false },
+	{ "handover", offsetof(struct options, handover), false },
+	{ "trace_all", offsetof(struct options, trace_all), true },
+};
+
 static bool set_switch(struct parse *parse, const char *name)
 {
-	struct options *opt = parse->opt;
+	bool off = strncmp(name, "no_", 3) == 0;
+	size_t i;
 
-	if (strcmp(name, "passthrough") == 0)
-		opt->passthrough = true;
-	else if (strcmp(name, "no_passthrough") == 0)
-		opt->passthrough = false;
-	else if (strcmp(name, "io_uring") == 0)
-		opt->io_uring = true;
-	else if (strcmp(name, "no_io_uring") == 0)
-		opt->io_uring = false;
-	else if (strcmp(name, "accel") == 0)
-		opt->accel = true;
-	else if (strcmp(name, "no_accel") == 0)
-		opt->accel = false;
-	else if (strcmp(name, "trace_all") == 0)
-		opt->trace_all = true;
-	else
-		return false;
-	return true;
+	if (off)
+		name += 3;
+	for (i = 0; i < sizeof(switches) / sizeof(*switches); i++) {
+		if (strcmp(name, switches[i].name) != 0)
+			continue;
+		if (off && switches[i].only_on)
+			return false;
+		*(bool *)((char *)parse->opt + switches[i].where) = !off;
+		return true;
+	}
+	return false;
 }
 
 /*
@@ -462,6 +471,7 @@ void options_parse(int argc, char **argv, struct options *ret_options)
 		.passthrough = WITH_PASSTHROUGH,
 		.max_threads = THREADS_DEFAULT,
 		.accel = true,
+		.handover = true,
 		.accel_min = ACCEL_MIN,
 		.trace_size = TRACE_SIZE_DEFAULT,
 		.log_level = LOG_NOTICE,

@@ -4,6 +4,7 @@
 #include <syslog.h>
 
 #include "fs.h"
+#include "handover.h"
 
 /* The kernel takes 512 and more for its own restart codes: the caller hangs. */
 #define ERRNO_END 512
@@ -15,16 +16,25 @@ static int wire_errno(int err)
 	return -err;
 }
 
-/* A reply fails with ENOENT where the caller was killed meanwhile: normal. */
-static void replied(int ret)
+/* Right before each reply, with no lock held. */
+static void begin(fuse_req_t req, int err, uint64_t bytes)
 {
+	event_end(req, err, bytes);
+	handover_begin();
+}
+
+/* A reply fails with ENOENT where the caller was killed meanwhile: normal. */
+static int replied(int ret)
+{
+	handover_end();
 	if (ret && ret != -ENOENT)
 		log_msg(LOG_WARNING, "a reply to the kernel failed: %d", ret);
+	return ret;
 }
 
 void reply_err(fuse_req_t req, int err)
 {
-	event_end(req, err, 0);
+	begin(req, err, 0);
 	replied(fuse_reply_err(req, err ? wire_errno(err) : 0));
 }
 
@@ -37,8 +47,8 @@ void reply_entry(fuse_req_t req, int err, const struct fuse_entry_param *entry)
 		reply_err(req, err);
 		return;
 	}
-	event_end(req, 0, 0);
-	if (fuse_reply_entry(req, entry) == -ENOENT)
+	begin(req, 0, 0);
+	if (replied(fuse_reply_entry(req, entry)) == -ENOENT)
 		inode_forget(fs, entry->ino, 1);
 }
 
@@ -51,39 +61,29 @@ void reply_attr(fuse_req_t req, int err, const struct stat *attr)
 		return;
 	}
 	timeout = inode_attr_timeout(fs_of(req), attr->st_mode);
-	event_end(req, 0, 0);
+	begin(req, 0, 0);
 	replied(fuse_reply_attr(req, attr, timeout));
 }
 
 int reply_create(fuse_req_t req, int err, const struct fuse_entry_param *entry,
 		 const struct fuse_file_info *fi)
 {
-	int ret;
-
 	if (err) {
 		reply_err(req, err);
 		return 0;
 	}
-	event_end(req, 0, 0);
-	ret = fuse_reply_create(req, entry, fi);
-	if (ret != -ENOENT)
-		replied(ret);
-	return ret;
+	begin(req, 0, 0);
+	return replied(fuse_reply_create(req, entry, fi));
 }
 
 int reply_open(fuse_req_t req, int err, const struct fuse_file_info *fi)
 {
-	int ret;
-
 	if (err) {
 		reply_err(req, err);
 		return 0;
 	}
-	event_end(req, 0, 0);
-	ret = fuse_reply_open(req, fi);
-	if (ret != -ENOENT)
-		replied(ret);
-	return ret;
+	begin(req, 0, 0);
+	return replied(fuse_reply_open(req, fi));
 }
 
 void reply_buf(fuse_req_t req, int err, const void *buf, size_t size)
@@ -92,7 +92,7 @@ void reply_buf(fuse_req_t req, int err, const void *buf, size_t size)
 		reply_err(req, err);
 		return;
 	}
-	event_end(req, 0, size);
+	begin(req, 0, size);
 	replied(fuse_reply_buf(req, buf, size));
 }
 
@@ -102,7 +102,7 @@ void reply_data(fuse_req_t req, int err, struct fuse_bufvec *data)
 		reply_err(req, err);
 		return;
 	}
-	event_end(req, 0, fuse_buf_size(data));
+	begin(req, 0, fuse_buf_size(data));
 	replied(fuse_reply_data(req, data, 0));
 }
 
@@ -112,14 +112,14 @@ void reply_write(fuse_req_t req, int err, size_t count)
 		reply_err(req, err);
 		return;
 	}
-	event_end(req, 0, count);
+	begin(req, 0, count);
 	replied(fuse_reply_write(req, count));
 }
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18)
 void reply_statx(fuse_req_t req, struct statx *stx)
 {
-	event_end(req, 0, 0);
+	begin(req, 0, 0);
 	replied(fuse_reply_statx(
 		req, 0, stx, inode_attr_timeout(fs_of(req), stx->stx_mode)));
 }
@@ -131,7 +131,7 @@ void reply_lseek(fuse_req_t req, int err, off_t offset)
 		reply_err(req, err);
 		return;
 	}
-	event_end(req, 0, 0);
+	begin(req, 0, 0);
 	replied(fuse_reply_lseek(req, offset));
 }
 
@@ -141,7 +141,7 @@ void reply_xattr(fuse_req_t req, int err, size_t size)
 		reply_err(req, err);
 		return;
 	}
-	event_end(req, 0, 0);
+	begin(req, 0, 0);
 	replied(fuse_reply_xattr(req, size));
 }
 
@@ -151,7 +151,7 @@ void reply_statfs(fuse_req_t req, int err, const struct statvfs *st)
 		reply_err(req, err);
 		return;
 	}
-	event_end(req, 0, 0);
+	begin(req, 0, 0);
 	replied(fuse_reply_statfs(req, st));
 }
 
@@ -161,7 +161,7 @@ void reply_readlink(fuse_req_t req, int err, const char *target)
 		reply_err(req, err);
 		return;
 	}
-	event_end(req, 0, 0);
+	begin(req, 0, 0);
 	replied(fuse_reply_readlink(req, target));
 }
 
@@ -173,7 +173,7 @@ void reply_ioctl(fuse_req_t req, int err, int result, const void *buf,
 		reply_err(req, err);
 		return;
 	}
-	event_end(req, result < 0 ? result : 0, 0);
+	begin(req, result < 0 ? result : 0, 0);
 	replied(fuse_reply_ioctl(req, result, buf, size));
 }
 

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* Lending the processor to the caller that waits: handover.c, handover_run.c. */
+#ifndef OFFLAY_HANDOVER_H
+#define OFFLAY_HANDOVER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * A request and its answer are two wake-ups.  Left alone, the scheduler spreads
+ * the pair over two processors, since the other one is idle at that moment, and
+ * each wake-up has to bring a processor out of its sleep: a few microseconds on
+ * bare metal, 30 and more in a virtual machine, where the answer itself takes
+ * five.
+ *
+ * So a thread that serves one caller again and again goes to the processor that
+ * the caller runs on, and answers at idle priority (SCHED_IDLE): a processor
+ * that only such a thread uses is idle for the scheduler, and the caller stays.
+ * It runs at once; when it sleeps for its next request, the thread gets the
+ * processor back, finds the request waiting, and no wake-up was needed at all.
+ *
+ * What must not happen is that others wait meanwhile for a thread that does not
+ * get the processor: so it is lent only to a caller that was alone for several
+ * requests, is taken back by the watchdog of loop.c, and is not lent for a while
+ * when that was necessary.
+ */
+
+/* Shared by the threads that serve one mount. */
+struct handover {
+	bool possible;		    /* constant while they run */
+	atomic_int caller;	    /* the last one that waited for an answer */
+	atomic_uint run;	    /* requests of it in a row */
+	_Atomic uint64_t off_until; /* nanoseconds, CLOCK_MONOTONIC */
+	_Atomic uint64_t penalty;   /* nanoseconds; of the last time */
+};
+
+/* One a thread. */
+struct handover_thread {
+	struct handover *shared;
+	struct fs *fs;
+	pid_t tid;
+	atomic_bool lent;    /* it has idle priority */
+	atomic_bool rescued; /* and had to be given its own back */
+	bool is_near;	     /* runs where the caller runs, as far as known */
+	bool has_moved;	     /* went there for the last request */
+	bool lends;	     /* with the answer to this request */
+	unsigned int misses, skips;
+	uint64_t lent_since, lent_nsec; /* the last time */
+};
+
+/* ------------------------------------------- handover.c: no system calls */
+
+enum handover_step {
+	HANDOVER_NONE, /* serve as it is */
+	HANDOVER_LOOK, /* see where the caller runs: handover_found() */
+	HANDOVER_LEND, /* near the caller: lend with the answer */
+};
+
+/* A request that was received. */
+struct handover_request {
+	pid_t caller;	  /* 0: nobody waits, or it is not known who */
+	bool was_waiting; /* the thread did not have to sleep for it */
+	uint64_t now;	  /* nanoseconds, CLOCK_MONOTONIC */
+};
+
+enum handover_place { HANDOVER_AWAY, HANDOVER_HERE, HANDOVER_MOVED };
+
+enum handover_step handover_next(struct handover_thread *thread,
+				 const struct handover_request *request);
+/* After HANDOVER_LOOK: lend now? */
+bool handover_found(struct handover_thread *thread, enum handover_place place);
+
+/* --------------------------------------------------------- handover_run.c */
+
+void handover_init(struct handover *handover, struct fs *fs);
+/* By the thread itself, before its first request. */
+void handover_enter(struct handover_thread *thread, struct handover *handover,
+		    struct fs *fs);
+/*
+ * A request is about to be served; true where it is of the caller that was
+ * served before it, so that it is no sign of a second one.
+ */
+bool handover_received(struct handover_thread *thread,
+		       const struct handover_request *request);
+/* By another thread: true where @thread had lent its processor. */
+bool handover_rescue(struct handover_thread *thread);
+
+/*
+ * Around the answer to a request, by whichever thread; no lock may be held.
+ */
+void handover_begin(void);
+void handover_end(void);
+
+#endif

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+/* Tests of fs/handover.c: to whom the processor is lent, and when it is not. */
+#include <criterion/criterion.h>
+
+#include "handover.h"
+
+#define MSEC 1000000ull
+#define A    100
+#define B    200
+
+static struct handover shared;
+static struct handover_thread thread;
+static uint64_t now;
+
+static void init(void)
+{
+	shared = (struct handover){ .possible = true };
+	thread = (struct handover_thread){ .shared = &shared };
+	now = 1000 * MSEC;
+}
+
+TestSuite(handover, .init = init);
+
+static enum handover_step ask(pid_t caller, bool was_waiting)
+{
+	const struct handover_request request = { caller, was_waiting, now };
+
+	now += MSEC / 10;
+	return handover_next(&thread, &request);
+}
+
+/* Until a caller has been alone for long enough. */
+static void alone(pid_t caller)
+{
+	cr_assert_eq(ask(caller, false), HANDOVER_NONE);
+	cr_assert_eq(ask(caller, false), HANDOVER_NONE);
+}
+
+static void near(pid_t caller)
+{
+	alone(caller);
+	cr_assert_eq(ask(caller, false), HANDOVER_LOOK);
+	cr_assert(handover_found(&thread, HANDOVER_HERE));
+	cr_assert_eq(ask(caller, true), HANDOVER_LEND);
+}
+
+Test(handover, lends_to_a_caller_that_stays)
+{
+	near(A);
+	for (int i = 0; i < 1000; i++)
+		cr_assert_eq(ask(A, true), HANDOVER_LEND);
+}
+
+Test(handover, looks_again_where_it_had_to_sleep)
+{
+	near(A);
+	cr_assert_eq(ask(A, false), HANDOVER_LOOK);
+	cr_assert_not(handover_found(&thread, HANDOVER_AWAY));
+	cr_assert_eq(ask(A, true), HANDOVER_NONE);
+}
+
+Test(handover, lends_nothing_to_callers_that_take_turns)
+{
+	for (int i = 0; i < 1000; i++)
+		cr_assert_eq(ask(i % 4 < 2 ? A : B, true), HANDOVER_NONE);
+}
+
+Test(handover, does_not_count_what_nobody_waits_for)
+{
+	near(A);
+	cr_assert_eq(ask(0, true), HANDOVER_NONE);
+	cr_assert_eq(ask(A, true), HANDOVER_LEND);
+	cr_assert_eq(ask(-1, false), HANDOVER_NONE);
+	cr_assert_eq(ask(A, true), HANDOVER_LEND);
+}
+
+Test(handover, begins_anew_with_another_caller)
+{
+	near(A);
+	alone(B);
+	cr_assert_eq(ask(B, true), HANDOVER_LOOK);
+	cr_assert(handover_found(&thread, HANDOVER_MOVED));
+	cr_assert_eq(ask(B, true), HANDOVER_LEND);
+}
+
+static unsigned int skipped(pid_t caller)
+{
+	unsigned int count = 0;
+
+	while (ask(caller, false) == HANDOVER_NONE)
+		count++;
+	return count;
+}
+
+Test(handover, follows_in_vain_less_and_less_often)
+{
+	static const unsigned int skips[] = { 0, 1, 3, 7, 15, 31, 63, 63 };
+
+	alone(A);
+	for (size_t i = 0; i < sizeof(skips) / sizeof(*skips); i++) {
+		cr_assert_eq(skipped(A), skips[i]);
+		cr_assert(handover_found(&thread, HANDOVER_MOVED));
+	}
+	/* Once not in vain. */
+	cr_assert_eq(ask(A, true), HANDOVER_LEND);
+	cr_assert_eq(ask(A, false), HANDOVER_LOOK);
+	cr_assert(handover_found(&thread, HANDOVER_MOVED));
+	cr_assert_eq(skipped(A), 1);
+}
+
+/* How long nothing is lent from now on, in milliseconds. */
+static uint64_t pause_ms(pid_t caller)
+{
+	uint64_t start = now;
+
+	while (ask(caller, true) == HANDOVER_NONE)
+		cr_assert(now < start + 60000 * MSEC);
+	return (now - start) / MSEC;
+}
+
+Test(handover, stops_where_another_caller_had_to_wait)
+{
+	static const struct {
+		pid_t caller;
+		bool was_waiting;
+		uint64_t lent_nsec;
+		bool pauses;
+	} rows[] = {
+		{ B, true, MSEC, true },
+		{ B, true, MSEC / 10, false },
+		{ B, false, MSEC, false },
+		{ A, true, MSEC, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		init();
+		near(A);
+		thread.lent_nsec = rows[i].lent_nsec;
+		ask(rows[i].caller, rows[i].was_waiting);
+		cr_expect_eq(atomic_load(&shared.off_until) > now,
+			     rows[i].pauses, "row %zu", i);
+	}
+}
+
+Test(handover, pauses_longer_each_time_others_had_to_wait)
+{
+	uint64_t last = 0;
+
+	near(A);
+	for (int i = 0; i < 12; i++) {
+		uint64_t pause;
+
+		atomic_store(&thread.rescued, true);
+		pause = pause_ms(A);
+		cr_expect_geq(pause, last > 5000 ? 9990 : last * 19 / 10);
+		cr_expect_leq(pause, 10001);
+		last = pause;
+	}
+	cr_expect_geq(last, 9990);
+	/* After a long time without: as the first time. */
+	now += 1000000 * MSEC;
+	atomic_store(&thread.rescued, true);
+	cr_expect_leq(pause_ms(A), 51);
+}
+
+Test(handover, pauses_briefly_where_a_caller_was_only_busy)
+{
+	near(A);
+	for (int i = 0; i < 12; i++) {
+		uint64_t start = now;
+
+		atomic_store(&thread.rescued, true);
+		while (ask(A, false) == HANDOVER_NONE)
+			;
+		cr_expect_leq((now - start) / MSEC, 201, "%d", i);
+		handover_found(&thread, HANDOVER_HERE);
+	}
+}
