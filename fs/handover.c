@@ -50,11 +50,12 @@ static void forget_place(struct handover_thread *thread)
 {
 	thread->is_near = false;
 	thread->has_moved = false;
+	thread->stays = false;
 }
 
-/* It moved, and the caller was elsewhere again: each time costs. */
-static void missed(struct handover_thread *thread)
+void handover_missed(struct handover_thread *thread)
 {
+	forget_place(thread);
 	thread->misses = 2 * thread->misses + 1;
 	if (thread->misses > SKIPS_MAX)
 		thread->misses = SKIPS_MAX;
@@ -64,16 +65,9 @@ static void missed(struct handover_thread *thread)
 static enum handover_step next_of_run(struct handover_thread *thread,
 				      bool was_waiting)
 {
-	bool has_moved = thread->has_moved;
-
-	thread->has_moved = false;
-	if (was_waiting && has_moved)
-		thread->misses = 0;
 	if (was_waiting && thread->is_near)
 		return HANDOVER_LEND;
 	thread->is_near = false;
-	if (has_moved && !was_waiting)
-		missed(thread);
 	if (thread->skips) {
 		thread->skips--;
 		return HANDOVER_NONE;
@@ -105,11 +99,19 @@ enum handover_step handover_next(struct handover_thread *thread,
 	return next_of_run(thread, request->was_waiting);
 }
 
-bool handover_found(struct handover_thread *thread, enum handover_place place)
+bool handover_found(struct handover_thread *thread, bool is_here)
 {
-	thread->is_near = place != HANDOVER_AWAY;
-	thread->has_moved = place == HANDOVER_MOVED;
-	if (place == HANDOVER_AWAY)
-		missed(thread);
-	return thread->is_near;
+	bool has_moved = thread->has_moved;
+
+	/* Each time that it moves costs, and the caller is elsewhere again. */
+	if (has_moved && !is_here) {
+		handover_missed(thread);
+		return false;
+	}
+	if (has_moved)
+		thread->misses = 0;
+	thread->is_near = is_here;
+	thread->has_moved = !is_here;
+	thread->stays = true;
+	return is_here;
 }

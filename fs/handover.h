@@ -3,6 +3,7 @@
 #ifndef OFFLAY_HANDOVER_H
 #define OFFLAY_HANDOVER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,10 +17,11 @@
  * five.
  *
  * So a thread that serves one caller again and again goes to the processor that
- * the caller runs on, and answers at idle priority (SCHED_IDLE): a processor
- * that only such a thread uses is idle for the scheduler, and the caller stays.
- * It runs at once; when it sleeps for its next request, the thread gets the
- * processor back, finds the request waiting, and no wake-up was needed at all.
+ * the caller runs on and stays there, and answers at idle priority (SCHED_IDLE):
+ * a processor that only such a thread uses is idle for the scheduler, and the
+ * caller stays, too.  It runs at once; when it sleeps for its next request, the
+ * thread gets the processor back and finds the request waiting; and where it had
+ * gone to sleep itself, it is woken on the processor that runs already.
  *
  * What must not happen is that others wait meanwhile for a thread that does not
  * get the processor: so it is lent only to a caller that was alone for several
@@ -44,10 +46,14 @@ struct handover_thread {
 	atomic_bool lent;    /* it has idle priority */
 	atomic_bool rescued; /* and had to be given its own back */
 	bool is_near;	     /* runs where the caller runs, as far as known */
-	bool has_moved;	     /* went there for the last request */
+	bool has_moved;	     /* went there, not known yet whether in vain */
+	bool stays;	     /* keeps to one processor, or is to */
 	bool lends;	     /* with the answer to this request */
 	unsigned int misses, skips;
 	uint64_t lent_since, lent_nsec; /* the last time */
+	int next_cpu;			/* to go to after the answer, or -1 */
+	pthread_mutex_t lock;		/* guards all below */
+	int cpu;			/* kept to, or -1 */
 };
 
 /* ------------------------------------------- handover.c: no system calls */
@@ -65,19 +71,27 @@ struct handover_request {
 	uint64_t now;	  /* nanoseconds, CLOCK_MONOTONIC */
 };
 
-enum handover_place { HANDOVER_AWAY, HANDOVER_HERE, HANDOVER_MOVED };
-
 enum handover_step handover_next(struct handover_thread *thread,
 				 const struct handover_request *request);
-/* After HANDOVER_LOOK: lend now? */
-bool handover_found(struct handover_thread *thread, enum handover_place place);
+/*
+ * After HANDOVER_LOOK: true to lend now, the caller being here.  Elsewhere
+ * @stays says whether to go there.
+ */
+bool handover_found(struct handover_thread *thread, bool is_here);
+/* It cannot be gone to, or it is not known where. */
+void handover_missed(struct handover_thread *thread);
 
 /* --------------------------------------------------------- handover_run.c */
 
 void handover_init(struct handover *handover, struct fs *fs);
+/* Before the thread is started, and after it has ended. */
+void handover_thread_init(struct handover_thread *thread,
+			  struct handover *handover, struct fs *fs);
+void handover_thread_done(struct handover_thread *thread);
 /* By the thread itself, before its first request. */
-void handover_enter(struct handover_thread *thread, struct handover *handover,
-		    struct fs *fs);
+void handover_enter(struct handover_thread *thread);
+/* By any thread: @thread may run anywhere again. */
+void handover_roam(struct handover_thread *thread);
 /*
  * A request is about to be served; true where it is of the caller that was
  * served before it, so that it is no sign of a second one.

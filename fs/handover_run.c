@@ -45,31 +45,79 @@ void handover_init(struct handover *handover, struct fs *fs)
 	handover->possible = possible;
 }
 
-void handover_enter(struct handover_thread *thread, struct handover *handover,
-		    struct fs *fs)
+void handover_thread_init(struct handover_thread *thread,
+			  struct handover *handover, struct fs *fs)
 {
-	*thread = (struct handover_thread){ .shared = handover,
-					    .fs = fs,
-					    .tid = gettid() };
+	*thread = (struct handover_thread){
+		.shared = handover, .fs = fs, .next_cpu = -1, .cpu = -1
+	};
+	pthread_mutex_init(&thread->lock, NULL);
+}
+
+void handover_thread_done(struct handover_thread *thread)
+{
+	pthread_mutex_destroy(&thread->lock);
+}
+
+void handover_enter(struct handover_thread *thread)
+{
+	thread->tid = gettid();
 	self = thread;
 }
 
-/* Only to a processor that this thread may use, and only for now. */
-static enum handover_place go_to(int cpu)
+/*
+ * The first thread never keeps to a processor: what it may use is what whoever
+ * started the daemon, or an administrator since, has chosen.
+ */
+static bool read_allowed(cpu_set_t *ret_allowed)
 {
-	cpu_set_t all, one;
+	return sched_getaffinity(getpid(), sizeof(*ret_allowed), ret_allowed) ==
+	       0;
+}
 
-	if (cpu == sched_getcpu())
-		return HANDOVER_HERE;
-	if (cpu < 0 || cpu >= CPU_SETSIZE ||
-	    sched_getaffinity(0, sizeof(all), &all) || !CPU_ISSET(cpu, &all))
-		return HANDOVER_AWAY;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		return HANDOVER_AWAY;
-	sched_setaffinity(0, sizeof(all), &all);
-	return HANDOVER_MOVED;
+static bool stay_on(struct handover_thread *thread, int cpu)
+{
+	cpu_set_t allowed, one;
+	bool stays;
+
+	pthread_mutex_lock(&thread->lock);
+	stays = cpu < CPU_SETSIZE && read_allowed(&allowed) &&
+		CPU_ISSET(cpu, &allowed);
+	if (stays && thread->cpu != cpu) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		stays = !sched_setaffinity(thread->tid, sizeof(one), &one);
+		if (stays)
+			thread->cpu = cpu;
+	}
+	pthread_mutex_unlock(&thread->lock);
+	return stays;
+}
+
+void handover_roam(struct handover_thread *thread)
+{
+	cpu_set_t allowed;
+
+	pthread_mutex_lock(&thread->lock);
+	if (thread->cpu >= 0 && read_allowed(&allowed))
+		sched_setaffinity(thread->tid, sizeof(allowed), &allowed);
+	thread->cpu = -1;
+	pthread_mutex_unlock(&thread->lock);
+}
+
+static bool look(struct handover_thread *thread, pid_t caller)
+{
+	int cpu = proc_processor(copy_proc_fd(thread->fs), caller);
+	bool lends;
+
+	if (cpu < 0) {
+		handover_missed(thread);
+		return false;
+	}
+	lends = handover_found(thread, cpu == sched_getcpu());
+	if (thread->stays)
+		thread->next_cpu = cpu;
+	return lends;
 }
 
 bool handover_received(struct handover_thread *thread,
@@ -77,18 +125,21 @@ bool handover_received(struct handover_thread *thread,
 {
 	bool again = request->caller > 0 &&
 		     request->caller == atomic_load(&thread->shared->caller);
+	bool stayed = thread->stays;
 	enum handover_step step;
 
 	thread->lends = false;
-	if (!thread->shared->possible)
+	if (!thread->shared->possible) {
+		if (request->caller > 0)
+			atomic_store(&thread->shared->caller, request->caller);
 		return again;
+	}
 	step = handover_next(thread, request);
-	if (step == HANDOVER_LOOK)
-		thread->lends = handover_found(
-			thread, go_to(proc_processor(copy_proc_fd(thread->fs),
-						     request->caller)));
-	else
-		thread->lends = step == HANDOVER_LEND;
+	thread->lends =
+		step == HANDOVER_LEND ||
+		(step == HANDOVER_LOOK && look(thread, request->caller));
+	if (stayed && !thread->stays)
+		handover_roam(thread);
 	return again;
 }
 
@@ -111,11 +162,26 @@ void handover_begin(void)
 	set_policy(0, SCHED_IDLE);
 }
 
+static void take_back(struct handover_thread *thread)
+{
+	set_policy(0, SCHED_OTHER);
+	atomic_store(&thread->lent, false);
+	thread->lent_nsec = file_now() - thread->lent_since;
+}
+
+/* To go somewhere takes longer than most answers: so it comes after them. */
 void handover_end(void)
 {
-	if (!self || !atomic_load(&self->lent))
+	int cpu;
+
+	if (!self)
 		return;
-	set_policy(0, SCHED_OTHER);
-	atomic_store(&self->lent, false);
-	self->lent_nsec = file_now() - self->lent_since;
+	if (atomic_load(&self->lent))
+		take_back(self);
+	cpu = self->next_cpu;
+	self->next_cpu = -1;
+	if (cpu < 0 || stay_on(self, cpu))
+		return;
+	handover_roam(self);
+	handover_missed(self);
 }

@@ -33,7 +33,7 @@
  */
 #define NO_WAIT_NSEC   3000
 #define BYTES_PER_NSEC 8
-#define STREAK	     3
+#define STREAK	       3
 
 /* Not in kernel headers before 6.18. */
 #define COPY_FILE_RANGE_64 53
@@ -216,6 +216,7 @@ static bool listen_again(struct worker *worker)
 		return false;
 	if (atomic_compare_exchange_strong(&loop->listening, &none, 1))
 		return true;
+	handover_roam(&worker->handover);
 	pthread_mutex_lock(&loop->lock);
 	none = 0;
 	if (!atomic_compare_exchange_strong(&loop->listening, &none, 1)) {
@@ -281,7 +282,7 @@ static void *work(void *arg)
 	unsigned long number;
 
 	serving = &worker->buf;
-	handover_enter(&worker->handover, &loop->handover, loop->fs);
+	handover_enter(&worker->handover);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	do {
 		uint64_t start = now_nsec();
@@ -319,12 +320,14 @@ static int start_worker(struct loop *loop)
 	if (!worker)
 		return -ENOMEM;
 	worker->loop = loop;
+	handover_thread_init(&worker->handover, &loop->handover, loop->fs);
 	pthread_cond_init(&worker->wake, NULL);
 	err = pthread_create(&worker->thread, NULL, work, worker);
 	if (err) {
 		log_msg(LOG_WARNING, "cannot start a thread: %s",
 			strerror(err));
 		pthread_cond_destroy(&worker->wake);
+		handover_thread_done(&worker->handover);
 		free(worker);
 		return -err;
 	}
@@ -375,6 +378,15 @@ static void help(struct loop *loop)
 		add_listener(loop);
 }
 
+/* Who calls next may do it from anywhere. */
+static void roam(struct loop *loop)
+{
+	struct worker *worker;
+
+	for (worker = loop->workers; worker; worker = worker->next)
+		handover_roam(&worker->handover);
+}
+
 static void *watch(void *arg)
 {
 	struct loop *loop = arg;
@@ -386,6 +398,7 @@ static void *watch(void *arg)
 		unsigned long received;
 
 		if (idle >= TICKS_UNTIL_IDLE && may_sleep(loop)) {
+			roam(loop);
 			while (!atomic_load(&loop->watched) &&
 			       !atomic_load(&loop->stop))
 				pthread_cond_wait(&loop->watch, &loop->lock);
@@ -440,6 +453,7 @@ static void stop_workers(struct loop *loop)
 		next = worker->next;
 		pthread_join(worker->thread, NULL);
 		pthread_cond_destroy(&worker->wake);
+		handover_thread_done(&worker->handover);
 		free(worker->buf.mem);
 		free(worker);
 	}

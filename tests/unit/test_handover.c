@@ -40,7 +40,7 @@ static void near(pid_t caller)
 {
 	alone(caller);
 	cr_assert_eq(ask(caller, false), HANDOVER_LOOK);
-	cr_assert(handover_found(&thread, HANDOVER_HERE));
+	cr_assert(handover_found(&thread, true));
 	cr_assert_eq(ask(caller, true), HANDOVER_LEND);
 }
 
@@ -55,8 +55,8 @@ Test(handover, looks_again_where_it_had_to_sleep)
 {
 	near(A);
 	cr_assert_eq(ask(A, false), HANDOVER_LOOK);
-	cr_assert_not(handover_found(&thread, HANDOVER_AWAY));
-	cr_assert_eq(ask(A, true), HANDOVER_NONE);
+	cr_assert_not(handover_found(&thread, false));
+	cr_assert_eq(ask(A, true), HANDOVER_LOOK);
 }
 
 Test(handover, lends_nothing_to_callers_that_take_turns)
@@ -78,8 +78,12 @@ Test(handover, begins_anew_with_another_caller)
 {
 	near(A);
 	alone(B);
+	cr_assert_not(thread.stays);
 	cr_assert_eq(ask(B, true), HANDOVER_LOOK);
-	cr_assert(handover_found(&thread, HANDOVER_MOVED));
+	cr_assert_not(handover_found(&thread, false));
+	cr_assert(thread.stays);
+	cr_assert_eq(ask(B, false), HANDOVER_LOOK);
+	cr_assert(handover_found(&thread, true));
 	cr_assert_eq(ask(B, true), HANDOVER_LEND);
 }
 
@@ -92,20 +96,44 @@ static unsigned int skipped(pid_t caller)
 	return count;
 }
 
+/* It goes there, and the caller is elsewhere again. */
+static void follow_in_vain(pid_t caller)
+{
+	cr_assert_not(handover_found(&thread, false));
+	cr_assert(thread.stays);
+	cr_assert_eq(ask(caller, false), HANDOVER_LOOK);
+	cr_assert_not(handover_found(&thread, false));
+	cr_assert_not(thread.stays);
+}
+
 Test(handover, follows_in_vain_less_and_less_often)
 {
-	static const unsigned int skips[] = { 0, 1, 3, 7, 15, 31, 63, 63 };
+	static const unsigned int skips[] = { 1, 3, 7, 15, 31, 63, 63 };
 
 	alone(A);
+	cr_assert_eq(ask(A, false), HANDOVER_LOOK);
 	for (size_t i = 0; i < sizeof(skips) / sizeof(*skips); i++) {
+		follow_in_vain(A);
 		cr_assert_eq(skipped(A), skips[i]);
-		cr_assert(handover_found(&thread, HANDOVER_MOVED));
 	}
 	/* Once not in vain. */
-	cr_assert_eq(ask(A, true), HANDOVER_LEND);
+	cr_assert_not(handover_found(&thread, false));
 	cr_assert_eq(ask(A, false), HANDOVER_LOOK);
-	cr_assert(handover_found(&thread, HANDOVER_MOVED));
+	cr_assert(handover_found(&thread, true));
+	cr_assert_eq(ask(A, false), HANDOVER_LOOK);
+	follow_in_vain(A);
 	cr_assert_eq(skipped(A), 1);
+}
+
+Test(handover, gives_up_where_it_cannot_go)
+{
+	alone(A);
+	cr_assert_eq(ask(A, false), HANDOVER_LOOK);
+	handover_missed(&thread);
+	cr_assert_not(thread.stays);
+	cr_assert_eq(skipped(A), 1);
+	handover_missed(&thread);
+	cr_assert_eq(skipped(A), 3);
 }
 
 /* How long nothing is lent from now on, in milliseconds. */
@@ -173,6 +201,6 @@ Test(handover, pauses_briefly_where_a_caller_was_only_busy)
 		while (ask(A, false) == HANDOVER_NONE)
 			;
 		cr_expect_leq((now - start) / MSEC, 201, "%d", i);
-		handover_found(&thread, HANDOVER_HERE);
+		handover_found(&thread, true);
 	}
 }
