@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/uio.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -166,17 +167,22 @@ static int share(const struct clone_job *job, const struct span *span)
  * in its pages.  A file that is passed through has none but for a moment, of
  * sendfile(2): so it is the byte that is there, and it goes at once, with the
  * attributes.  At the start of a page it would count as all of that page, so
- * is not stored.
+ * is not stored.  The clone's own pages are not in memory yet: to read it there
+ * would wait for the disk.
  */
 static bool tell_size(const struct clone_job *job, uint64_t size)
 {
+	const struct offlay_ioc_clone *arg = &job->arg.clone;
 	struct fuse_session *se = job->clone->fs->se;
 	fuse_ino_t nodeid = inode_nodeid(job->file->inode);
 	struct fuse_bufvec byte = FUSE_BUFVEC_INIT(1);
 	off_t last = (off_t)size - 1;
+	off_t src_last = last - (off_t)arg->dst_offset + (off_t)arg->src_offset;
 	char end;
+	struct iovec iov = { &end, 1 };
 
-	if (last % PAGE_MIN == 0 || pread(job->file->fd, &end, 1, last) != 1)
+	if (last % PAGE_MIN == 0 ||
+	    preadv2(job->src->fd, &iov, 1, src_last, RWF_NOWAIT) != 1)
 		return false;
 	byte.buf[0].mem = &end;
 	return !fuse_lowlevel_notify_store(se, nodeid, last, &byte, 0) &&

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "clone_place.h"
@@ -151,6 +152,22 @@ static int clone_by(int fd, const struct offlay_ioc_name *name)
 	return ioctl(fd, OFFLAY_IOC_CLONE, &arg) ? -errno : 0;
 }
 
+/* Whoever waits for a clone does not wait for the disk. */
+static void expect_unread(const struct clone_place *place, const char *name,
+			  uint64_t size)
+{
+	char path[PATH_MAX], byte;
+	struct iovec iov = { &byte, 1 };
+	int fd;
+
+	volume_path(path, place->dir, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert(fd >= 0);
+	cr_expect_eq(preadv2(fd, &iov, 1, (off_t)size - 1, RWF_NOWAIT), -1);
+	cr_expect_eq(errno, EAGAIN, "%s", strerror(errno));
+	close(fd);
+}
+
 /* Where data passes the daemon by, nobody need ask to know the new size. */
 CLONE_ON_EACH_BACKING(clone, moves_the_end_that_the_kernel_knows)
 {
@@ -178,6 +195,8 @@ CLONE_ON_EACH_BACKING(clone, moves_the_end_that_the_kernel_knows)
 		/* All but a byte that would begin a page. */
 		if (sizes[i] % 4096 != 1)
 			cr_expect_eq(stx.stx_size, sizes[i]);
+		if (sizes[i] > MIB)
+			expect_unread(place, to, sizes[i]);
 		clone_is_same(place, from, to);
 		close(src);
 		close(dst);
