@@ -3,7 +3,7 @@
 #include "handover.h"
 
 /* Requests in a row that make a caller the only one. */
-#define RUN_MIN 3
+#define RUN_MIN 2
 
 /* For so long others may have waited without its being anybody's fault. */
 #define HARM_NSEC 200000ull
@@ -30,20 +30,22 @@ static void harmed(struct handover *handover, uint64_t now, uint64_t most)
 	atomic_store(&handover->off_until, now + penalty);
 }
 
-/* Has somebody waited while the processor was lent the last time? */
+/*
+ * Has somebody waited while the processor was lent the last time?  Who ran on
+ * that very processor meanwhile has not: that is for handover_found() to say.
+ */
 static void look_back(struct handover_thread *thread,
-		      const struct handover_request *request, pid_t last)
+		      const struct handover_request *request, bool is_other)
 {
 	bool rescued = atomic_exchange(&thread->rescued, false);
-	uint64_t lent = thread->lent_nsec;
 
-	thread->lent_nsec = 0;
 	if (rescued)
 		harmed(thread->shared, request->now,
 		       request->was_waiting ? PENALTY_MAX : PENALTY_MILD);
-	else if (lent > HARM_NSEC && request->was_waiting &&
-		 request->caller != last)
-		harmed(thread->shared, request->now, PENALTY_MAX);
+	thread->is_other = is_other;
+	thread->is_late = is_other && request->was_waiting &&
+			  thread->lent_nsec > HARM_NSEC;
+	thread->lent_nsec = 0;
 }
 
 static void forget_place(struct handover_thread *thread)
@@ -62,17 +64,13 @@ void handover_missed(struct handover_thread *thread)
 	thread->skips = thread->misses;
 }
 
-static enum handover_step next_of_run(struct handover_thread *thread,
-				      bool was_waiting)
+/* How many requests have come from callers that did not overlap. */
+static unsigned int count_run(struct handover_thread *thread)
 {
-	if (was_waiting && thread->is_near)
-		return HANDOVER_LEND;
-	thread->is_near = false;
-	if (thread->skips) {
-		thread->skips--;
-		return HANDOVER_NONE;
-	}
-	return HANDOVER_LOOK;
+	if (!thread->is_other || thread->is_near)
+		return atomic_fetch_add(&thread->shared->run, 1) + 1;
+	atomic_store(&thread->shared->run, 1);
+	return 1;
 }
 
 enum handover_step handover_next(struct handover_thread *thread,
@@ -84,25 +82,41 @@ enum handover_step handover_next(struct handover_thread *thread,
 	if (request->caller <= 0)
 		return HANDOVER_NONE;
 	last = atomic_exchange(&shared->caller, request->caller);
-	look_back(thread, request, last);
-	if (last != request->caller) {
-		atomic_store(&shared->run, 1);
+	look_back(thread, request, last != request->caller);
+	if (count_run(thread) < RUN_MIN ||
+	    request->now < atomic_load(&shared->off_until)) {
 		forget_place(thread);
 		return HANDOVER_NONE;
 	}
-	if (atomic_fetch_add(&shared->run, 1) + 1 < RUN_MIN)
-		return HANDOVER_NONE;
-	if (request->now < atomic_load(&shared->off_until)) {
-		forget_place(thread);
+	/* A program may have woken another one, or begun it, where it ran. */
+	if (thread->is_other)
+		return HANDOVER_LOOK;
+	if (request->was_waiting && thread->is_near)
+		return HANDOVER_LEND;
+	thread->is_near = false;
+	if (thread->skips) {
+		thread->skips--;
 		return HANDOVER_NONE;
 	}
-	return next_of_run(thread, request->was_waiting);
+	return HANDOVER_LOOK;
 }
 
-bool handover_found(struct handover_thread *thread, bool is_here)
+static void found_other(struct handover_thread *thread, uint64_t now)
+{
+	if (thread->is_late)
+		harmed(thread->shared, now, PENALTY_MAX);
+	atomic_store(&thread->shared->run, 1);
+	forget_place(thread);
+}
+
+bool handover_found(struct handover_thread *thread, bool is_here, uint64_t now)
 {
 	bool has_moved = thread->has_moved;
 
+	if (thread->is_other && !is_here) {
+		found_other(thread, now);
+		return false;
+	}
 	/* Each time that it moves costs, and the caller is elsewhere again. */
 	if (has_moved && !is_here) {
 		handover_missed(thread);

@@ -24,16 +24,16 @@
  * gone to sleep itself, it is woken on the processor that runs already.
  *
  * What must not happen is that others wait meanwhile for a thread that does not
- * get the processor: so it is lent only to a caller that was alone for several
- * requests, is taken back by the watchdog of loop.c, and is not lent for a while
- * when that was necessary.
+ * get the processor: so it is lent only to a caller that is alone, or to those
+ * that run on this one processor, is taken back by the watchdog of loop.c, and
+ * is not lent for a while when that was necessary.
  */
 
 /* Shared by the threads that serve one mount. */
 struct handover {
-	bool possible;		    /* constant while they run */
-	atomic_int caller;	    /* the last one that waited for an answer */
-	atomic_uint run;	    /* requests of it in a row */
+	bool possible;	   /* constant while they run */
+	atomic_int caller; /* the last one that waited for an answer */
+	atomic_uint run;   /* requests of callers that did not overlap */
 	_Atomic uint64_t off_until; /* nanoseconds, CLOCK_MONOTONIC */
 	_Atomic uint64_t penalty;   /* nanoseconds; of the last time */
 };
@@ -48,6 +48,8 @@ struct handover_thread {
 	bool is_near;	     /* runs where the caller runs, as far as known */
 	bool has_moved;	     /* went there, not known yet whether in vain */
 	bool stays;	     /* keeps to one processor, or is to */
+	bool is_other;	     /* the caller is not that of the last request */
+	bool is_late;	     /* and may have waited for long */
 	bool lends;	     /* with the answer to this request */
 	unsigned int misses, skips;
 	uint64_t lent_since, lent_nsec; /* the last time */
@@ -77,7 +79,7 @@ enum handover_step handover_next(struct handover_thread *thread,
  * After HANDOVER_LOOK: true to lend now, the caller being here.  Elsewhere
  * @stays says whether to go there.
  */
-bool handover_found(struct handover_thread *thread, bool is_here);
+bool handover_found(struct handover_thread *thread, bool is_here, uint64_t now);
 /* It cannot be gone to, or it is not known where. */
 void handover_missed(struct handover_thread *thread);
 

@@ -105,16 +105,17 @@ void handover_roam(struct handover_thread *thread)
 	pthread_mutex_unlock(&thread->lock);
 }
 
-static bool look(struct handover_thread *thread, pid_t caller)
+static bool look(struct handover_thread *thread,
+		 const struct handover_request *request)
 {
-	int cpu = proc_processor(copy_proc_fd(thread->fs), caller);
+	int cpu = proc_processor(copy_proc_fd(thread->fs), request->caller);
 	bool lends;
 
 	if (cpu < 0) {
 		handover_missed(thread);
 		return false;
 	}
-	lends = handover_found(thread, cpu == sched_getcpu());
+	lends = handover_found(thread, cpu == sched_getcpu(), request->now);
 	if (thread->stays)
 		thread->next_cpu = cpu;
 	return lends;
@@ -135,9 +136,8 @@ bool handover_received(struct handover_thread *thread,
 		return again;
 	}
 	step = handover_next(thread, request);
-	thread->lends =
-		step == HANDOVER_LEND ||
-		(step == HANDOVER_LOOK && look(thread, request->caller));
+	thread->lends = step == HANDOVER_LEND ||
+			(step == HANDOVER_LOOK && look(thread, request));
 	if (stayed && !thread->stays)
 		handover_roam(thread);
 	return again;
