@@ -161,6 +161,23 @@ static int make_hole(struct mover *m, uint64_t length)
 	return 0;
 }
 
+static int extend_by_writing(struct mover *m, uint64_t end)
+{
+	ssize_t w = m->ops->pwrite(m->ctx, m->job->dst_fd, "", 1, end - 1);
+
+	return w < 0 ? (int)w : w == 0 ? -EIO : 0;
+}
+
+/* XFS writes out all that is dirty before it makes a file longer. */
+static int extend(struct mover *m, uint64_t end)
+{
+	int err = -EOPNOTSUPP;
+
+	if (m->job->dst_volume.type != XFS_SUPER_MAGIC)
+		err = m->ops->extend(m->ctx, m->job->dst_fd, end);
+	return is_unsupported(err) ? extend_by_writing(m, end) : err;
+}
+
 /*
  * Extends the destination over the pending hole.  The extension allocates the
  * last block; it is given back where the hole holds all of it.
@@ -173,12 +190,7 @@ static int settle_pending(struct mover *m)
 
 	if (m->pending == 0)
 		return 0;
-	err = m->ops->extend(m->ctx, job->dst_fd, end);
-	if (is_unsupported(err)) {
-		ssize_t w = m->ops->pwrite(m->ctx, job->dst_fd, "", 1, end - 1);
-
-		err = w < 0 ? (int)w : w == 0 ? -EIO : 0;
-	}
+	err = extend(m, end);
 	if (err)
 		return err;
 	if (m->punches && end % m->block == 0 && m->pending >= m->block)

@@ -2,6 +2,7 @@
 /* Tests of lib/copy_data.c: holes, ends, limits, and files that change. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <string.h>
 
 #include "copy_model.h"
@@ -90,6 +91,27 @@ Test(copy_data, gives_the_block_back_that_an_extension_allocates)
 	cr_assert_eq(fake.files[1].size, SRC);
 	cr_assert_eq(fake.counts[FAKE_PWRITE], 0);
 	for (unsigned int i = 0; i < SRC / BLOCK; i++)
+		cr_assert(!fake.files[1].allocated[i], "block %u", i);
+}
+
+/* There an extension would write out all that has been copied before. */
+Test(copy_data, grows_by_a_byte_on_xfs)
+{
+	struct copy_case c = moving(0, 0, SRC);
+	struct offlay_result result;
+	struct fake fake;
+	const char *wrong;
+
+	fake_init(&fake, BLOCK);
+	fake.type = XFS_SUPER_MAGIC;
+	fake_fill(&fake, 0, SRC, 1);
+	fake_make_hole(&fake, 0, BLOCK, SRC - BLOCK);
+	cr_assert_eq(model_run(&fake, NULL, &c, &result, &wrong), 0);
+	cr_assert_null(wrong, "%s", wrong);
+	cr_assert_eq(result.holes, SRC - BLOCK);
+	cr_assert_eq(fake.files[1].size, SRC);
+	cr_assert_eq(fake.counts[FAKE_EXTEND], 0);
+	for (unsigned int i = 1; i < SRC / BLOCK; i++)
 		cr_assert(!fake.files[1].allocated[i], "block %u", i);
 }
 
