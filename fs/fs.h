@@ -59,6 +59,7 @@ struct options {
 
 /* The whole command line; exits with 0 for --help and --version, 2 if bad. */
 void options_parse(int argc, char **argv, struct options *ret_options);
+extern const char options_usage[];
 void options_done(struct options *options);
 
 /* log.c: stderr in the foreground, syslog(3) in the background. */

@@ -20,46 +20,8 @@
 #define THREADS_DEFAULT	   32
 #define THREADS_MAX	   1024
 #define ACCEL_MIN	   (128u << 10)
-#define EXIT_USAGE	   2
-#define THREADS_DEFAULT	   32
-#define THREADS_MAX	   1024
 #define TRACE_SIZE_DEFAULT 64 /* MiB */
 #define TRACE_SIZE_MAX	   (1u << 20)
-
-static const char usage[] =
-	"Usage: offlayfs [-f] [-o OPTION[,OPTION...]] SOURCE MOUNTPOINT\n"
-	"Shows the directory SOURCE at MOUNTPOINT and makes copies cheap.\n"
-	"\n"
-	"  -f, --foreground      stay in the foreground, messages to stderr\n"
-	"  -o OPTIONS            as below, or as mount(8) takes them\n"
-	"  -h, --help            this text\n"
-	"  -V, --version         the versions of offlayfs and libfuse\n"
-	"\n"
-	"  deny=LIST             files that may not be offloaded: any of\n"
-	"                        sparse:encrypted:compressed (all three), none\n"
-	"  refuse=MODE           visible (EOPNOTSUPP to the caller), kernel,\n"
-	"                        copy\n"
-	"  offload=MODE          auto, clone (shared extents or refused)\n"
-	"  profile=NAME          strict (the defaults above), transparent\n"
-	"                        (deny=none,refuse=copy)\n"
-	"  cache=MODE            names and attributes: auto (1 s), none, always\n"
-	"  [no_]passthrough      the kernel reads and writes files itself\n"
-	"  [no_]io_uring         requests over io_uring (off)\n"
-	"  [no_]accel            programs that copy by read and write share\n"
-	"                        extents, too (on)\n"
-	"  accel_min=SIZE        of files of at least this size (128K)\n"
-	"  tokens=LIST           offloaded data transfer: off, or limits such as\n"
-	"                        count=N:bytes=SIZE:ttl=SECONDS, see\n"
-	"                        offlay-odx(7)\n"
-	"  rules=FILE            faults on purpose, see offlay-rules(5)\n"
-	"  trace=FILE            write what concerns copying to FILE, as JSON\n"
-	"  trace_size=MIB        begin a new FILE then, one is kept (64)\n"
-	"  trace_all             write every request there\n"
-	"  threads=N             most threads that serve requests (32)\n"
-	"  [no_]handover         answer on the caller's processor (on)\n"
-	"  log=LEVEL             err, warning, notice, info, debug\n"
-	"\n"
-	"See offlayfs(8).\n";
 
 static void __attribute__((format(printf, 1, 2), noreturn))
 die(const char *format, ...)
@@ -453,7 +415,7 @@ static void parse_flags(int argc, char **argv, struct parse *parse)
 			set_options(parse, optarg);
 			break;
 		case 'h':
-			fputs(usage, stdout);
+			fputs(options_usage, stdout);
 			exit(0);
 		case 'V':
 			print_version();
