@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "aside.h"
+#include "thread.h"
 
 #define THREADS_MAX 4
 
@@ -54,6 +55,7 @@ static void *work(void *arg)
 	struct aside *aside = arg;
 	struct aside_job *job;
 
+	thread_roams();
 	pthread_mutex_lock(&aside->lock);
 	while ((job = take(aside))) {
 		pthread_mutex_unlock(&aside->lock);

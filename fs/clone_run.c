@@ -165,7 +165,7 @@ static int share(const struct clone_job *job, const struct span *span)
  * The kernel goes by the size that it knows until it asks, which costs whoever
  * cloned a round trip more.  Of its own it learns only where a byte is stored
  * in its pages.  A file that is passed through has none but for a moment, of
- * sendfile(2): so it is the byte that is there, and it goes at once, with the
+ * sendfile(2): so it is the byte that was there, and it goes at once, with the
  * attributes.  At the start of a page it would count as all of that page, so
  * is not stored.  The clone's own pages are not in memory yet: to read it there
  * would wait for the disk.

@@ -31,11 +31,12 @@
 
 /* Shared by the threads that serve one mount. */
 struct handover {
-	bool possible;	   /* constant while they run */
+	atomic_bool possible;
 	atomic_int caller; /* the last one that waited for an answer */
 	atomic_uint run;   /* requests of callers that did not overlap */
 	_Atomic uint64_t off_until; /* nanoseconds, CLOCK_MONOTONIC */
-	_Atomic uint64_t penalty;   /* nanoseconds; of the last time */
+	pthread_mutex_t lock;	    /* guards all below and writing off_until */
+	uint64_t penalty;	    /* nanoseconds; of the last time */
 };
 
 /* One a thread. */
@@ -43,14 +44,18 @@ struct handover_thread {
 	struct handover *shared;
 	struct fs *fs;
 	pid_t tid;
-	atomic_bool lent;    /* it has idle priority */
-	atomic_bool rescued; /* and had to be given its own back */
+	atomic_uint lent; /* odd while it has idle priority */
+	unsigned int
+		lent_seen;   /* by the watchdog, the last time that it looked */
+	atomic_bool rescued; /* had to be given its own priority back */
+	atomic_bool roamed;  /* by another thread */
 	bool is_near;	     /* runs where the caller runs, as far as known */
-	bool has_moved;	     /* went there, not known yet whether in vain */
+	bool has_moved;	     /* went there, and it has not paid yet */
 	bool stays;	     /* keeps to one processor, or is to */
 	bool is_other;	     /* the caller is not that of the last request */
 	bool is_late;	     /* and may have waited for long */
 	bool lends;	     /* with the answer to this request */
+	unsigned int gains;  /* lent so often since it moved */
 	unsigned int misses, skips;
 	uint64_t lent_since, lent_nsec; /* the last time */
 	int next_cpu;			/* to go to after the answer, or -1 */
@@ -66,11 +71,15 @@ enum handover_step {
 	HANDOVER_LEND, /* near the caller: lend with the answer */
 };
 
+#define HANDOVER_NOBODY	 0  /* nobody waits for the answer */
+#define HANDOVER_UNKNOWN -1 /* somebody of another pid namespace does */
+
 /* A request that was received. */
 struct handover_request {
-	pid_t caller;	  /* 0: nobody waits, or it is not known who */
-	bool was_waiting; /* the thread did not have to sleep for it */
-	uint64_t now;	  /* nanoseconds, CLOCK_MONOTONIC */
+	pid_t caller;	   /* or HANDOVER_* */
+	bool is_for_pages; /* so that the caller may not be waiting */
+	bool was_waiting;  /* the thread did not have to sleep for it */
+	uint64_t now;	   /* nanoseconds, CLOCK_MONOTONIC */
 };
 
 enum handover_step handover_next(struct handover_thread *thread,
@@ -82,26 +91,38 @@ enum handover_step handover_next(struct handover_thread *thread,
 bool handover_found(struct handover_thread *thread, bool is_here, uint64_t now);
 /* It cannot be gone to, or it is not known where. */
 void handover_missed(struct handover_thread *thread);
+void handover_forget_place(struct handover_thread *thread);
 
 /* --------------------------------------------------------- handover_run.c */
 
 void handover_init(struct handover *handover, struct fs *fs);
+void handover_done(struct handover *handover);
 /* Before the thread is started, and after it has ended. */
 void handover_thread_init(struct handover_thread *thread,
 			  struct handover *handover, struct fs *fs);
 void handover_thread_done(struct handover_thread *thread);
 /* By the thread itself, before its first request. */
 void handover_enter(struct handover_thread *thread);
-/* By any thread: @thread may run anywhere again. */
-void handover_roam(struct handover_thread *thread);
+/* For each request: whether the one before was answered here or not. */
+void handover_forget_answer(struct handover_thread *thread);
 /*
- * A request is about to be served; true where it is of the caller that was
- * served before it, so that it is no sign of a second one.
+ * A request is about to be served, while no other thread listens.  True where
+ * it is waiting because the caller was lent the processor, so that it is no
+ * sign of a second caller.
  */
 bool handover_received(struct handover_thread *thread,
 		       const struct handover_request *request);
-/* By another thread: true where @thread had lent its processor. */
+/* By the thread itself, before it is parked. */
+void handover_leave(struct handover_thread *thread);
+
+/*
+ * By the watchdog, at each tick: gives a thread that has lent its processor
+ * since the last tick its priority back, and lets it run anywhere.  True where
+ * that was done now, for the first time.
+ */
 bool handover_rescue(struct handover_thread *thread);
+/* By the watchdog, when the mount is idle: it may be woken anywhere again. */
+void handover_roam(struct handover_thread *thread);
 
 /*
  * Around the answer to a request, by whichever thread; no lock may be held.

@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: MIT
 /* Goes to the caller's processor, and lends it: the system calls. */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stddef.h>
+#include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "file.h"
 #include "handover.h"
 #include "proc.h"
+#include "thread.h"
+
+/*
+ * To lend takes so long where nobody takes the processor: what waits then was
+ * there before, as the parts of one large read or write are.
+ */
+#define LENT_NSEC 3000
 
 /* Of the thread that runs; NULL in threads that serve no caller. */
 static _Thread_local struct handover_thread *self;
@@ -34,7 +43,8 @@ void handover_init(struct handover *handover, struct fs *fs)
 	pthread_t thread;
 	cpu_set_t cpus;
 
-	*handover = (struct handover){ .possible = false };
+	*handover = (struct handover){ .penalty = 0 };
+	pthread_mutex_init(&handover->lock, NULL);
 	if (!fs->opt.handover || sched_getscheduler(0) != SCHED_OTHER ||
 	    sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) < 2)
 		return;
@@ -42,7 +52,12 @@ void handover_init(struct handover *handover, struct fs *fs)
 	if (pthread_create(&thread, NULL, try_policies, &possible))
 		return;
 	pthread_join(thread, NULL);
-	handover->possible = possible;
+	atomic_store(&handover->possible, possible);
+}
+
+void handover_done(struct handover *handover)
+{
+	pthread_mutex_destroy(&handover->lock);
 }
 
 void handover_thread_init(struct handover_thread *thread,
@@ -65,15 +80,7 @@ void handover_enter(struct handover_thread *thread)
 	self = thread;
 }
 
-/*
- * The first thread never keeps to a processor: what it may use is what whoever
- * started the daemon, or an administrator since, has chosen.
- */
-static bool read_allowed(cpu_set_t *ret_allowed)
-{
-	return sched_getaffinity(getpid(), sizeof(*ret_allowed), ret_allowed) ==
-	       0;
-}
+/* ------------------------------------------------------------- processors */
 
 static bool stay_on(struct handover_thread *thread, int cpu)
 {
@@ -81,7 +88,7 @@ static bool stay_on(struct handover_thread *thread, int cpu)
 	bool stays;
 
 	pthread_mutex_lock(&thread->lock);
-	stays = cpu < CPU_SETSIZE && read_allowed(&allowed) &&
+	stays = cpu < CPU_SETSIZE && thread_allowed(&allowed) &&
 		CPU_ISSET(cpu, &allowed);
 	if (stays && thread->cpu != cpu) {
 		CPU_ZERO(&one);
@@ -94,15 +101,46 @@ static bool stay_on(struct handover_thread *thread, int cpu)
 	return stays;
 }
 
-void handover_roam(struct handover_thread *thread)
+/* Called with the thread's lock held. */
+static void roam(struct handover_thread *thread)
 {
 	cpu_set_t allowed;
 
-	pthread_mutex_lock(&thread->lock);
-	if (thread->cpu >= 0 && read_allowed(&allowed))
-		sched_setaffinity(thread->tid, sizeof(allowed), &allowed);
-	thread->cpu = -1;
+	if (thread->cpu >= 0 && thread_allowed(&allowed) &&
+	    !sched_setaffinity(thread->tid, sizeof(allowed), &allowed))
+		thread->cpu = -1;
+}
+
+/* The lock may be held by one that waits for its new processor. */
+void handover_roam(struct handover_thread *thread)
+{
+	if (pthread_mutex_trylock(&thread->lock))
+		return;
+	if (thread->cpu >= 0)
+		atomic_store(&thread->roamed, true);
+	roam(thread);
 	pthread_mutex_unlock(&thread->lock);
+}
+
+static void roam_now(struct handover_thread *thread)
+{
+	pthread_mutex_lock(&thread->lock);
+	roam(thread);
+	pthread_mutex_unlock(&thread->lock);
+}
+
+void handover_leave(struct handover_thread *thread)
+{
+	handover_forget_place(thread);
+	roam_now(thread);
+}
+
+/* --------------------------------------------------------------- requests */
+
+void handover_forget_answer(struct handover_thread *thread)
+{
+	thread->lends = false;
+	thread->next_cpu = -1;
 }
 
 static bool look(struct handover_thread *thread,
@@ -124,32 +162,35 @@ static bool look(struct handover_thread *thread,
 bool handover_received(struct handover_thread *thread,
 		       const struct handover_request *request)
 {
-	bool again = request->caller > 0 &&
-		     request->caller == atomic_load(&thread->shared->caller);
+	bool was_lent = thread->lent_nsec > LENT_NSEC;
 	bool stayed = thread->stays;
 	enum handover_step step;
 
-	thread->lends = false;
-	if (!thread->shared->possible) {
-		if (request->caller > 0)
-			atomic_store(&thread->shared->caller, request->caller);
-		return again;
-	}
+	if (!atomic_load(&thread->shared->possible))
+		return false;
+	if (atomic_exchange(&thread->roamed, false))
+		handover_forget_place(thread);
 	step = handover_next(thread, request);
 	thread->lends = step == HANDOVER_LEND ||
 			(step == HANDOVER_LOOK && look(thread, request));
 	if (stayed && !thread->stays)
-		handover_roam(thread);
-	return again;
+		roam_now(thread);
+	return was_lent && thread->lends;
 }
+
+/* ---------------------------------------------------------------- answers */
 
 bool handover_rescue(struct handover_thread *thread)
 {
-	if (!atomic_load(&thread->lent) ||
-	    !set_policy(thread->tid, SCHED_OTHER))
+	unsigned int lent = atomic_load(&thread->lent);
+	bool is_same = lent == thread->lent_seen;
+
+	thread->lent_seen = lent;
+	if (lent % 2 == 0 || !is_same)
 		return false;
-	atomic_store(&thread->rescued, true);
-	return true;
+	set_policy(thread->tid, SCHED_OTHER);
+	handover_roam(thread);
+	return !atomic_exchange(&thread->rescued, true);
 }
 
 void handover_begin(void)
@@ -158,14 +199,20 @@ void handover_begin(void)
 		return;
 	self->lends = false;
 	self->lent_since = file_now();
-	atomic_store(&self->lent, true);
+	atomic_fetch_add(&self->lent, 1);
 	set_policy(0, SCHED_IDLE);
 }
 
 static void take_back(struct handover_thread *thread)
 {
-	set_policy(0, SCHED_OTHER);
-	atomic_store(&thread->lent, false);
+	if (!set_policy(0, SCHED_OTHER)) {
+		/* Somebody has lowered our limits; the watchdog tries, too. */
+		if (atomic_exchange(&thread->shared->possible, false))
+			log_msg(LOG_ERR, "cannot leave idle priority: %s",
+				strerror(errno));
+		return;
+	}
+	atomic_fetch_add(&thread->lent, 1);
 	thread->lent_nsec = file_now() - thread->lent_since;
 }
 
@@ -176,12 +223,12 @@ void handover_end(void)
 
 	if (!self)
 		return;
-	if (atomic_load(&self->lent))
+	if (atomic_load(&self->lent) % 2)
 		take_back(self);
 	cpu = self->next_cpu;
 	self->next_cpu = -1;
 	if (cpu < 0 || stay_on(self, cpu))
 		return;
-	handover_roam(self);
+	roam_now(self);
 	handover_missed(self);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Worker threads: as few as keep up, and the one that is warm comes first. */
-#include <endian.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,6 +12,8 @@
 
 #include "file.h"
 #include "handover.h"
+#include "thread.h"
+#include "wire.h"
 
 /*
  * The kernel hands a request to whoever has waited longest: with several
@@ -29,14 +30,11 @@
 #define TICKS_UNTIL_IDLE 20
 /*
  * A read(2) that takes no longer than this did not sleep; the data of a write
- * comes along, at so many bytes a nanosecond at least.
+ * comes along, in about so many bytes a nanosecond.
  */
 #define NO_WAIT_NSEC   3000
 #define BYTES_PER_NSEC 8
 #define STREAK	       3
-
-/* Not in kernel headers before 6.18. */
-#define COPY_FILE_RANGE_64 53
 
 struct worker {
 	struct loop *loop;
@@ -75,23 +73,8 @@ static _Thread_local const struct fuse_buf *serving;
 
 bool loop_kills_suidgid(void)
 {
-	const struct fuse_in_header *in;
-	const void *arg;
-
-	if (!serving || (serving->flags & FUSE_BUF_IS_FD))
-		return false;
-	in = serving->mem;
-	arg = in + 1;
-	switch (in->opcode) {
-	case FUSE_OPEN:
-		return ((const struct fuse_open_in *)arg)->open_flags &
-		       FUSE_OPEN_KILL_SUIDGID;
-	case FUSE_WRITE:
-		return ((const struct fuse_write_in *)arg)->write_flags &
-		       FUSE_WRITE_KILL_SUIDGID;
-	default:
-		return false;
-	}
+	return serving && !(serving->flags & FUSE_BUF_IS_FD) &&
+	       wire_kills_suidgid(serving->mem);
 }
 
 static uint64_t now_nsec(void)
@@ -133,42 +116,6 @@ static void want_listener(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 }
 
-static bool takes_long(uint32_t opcode)
-{
-	switch (opcode) {
-	case FUSE_FSYNC:
-	case FUSE_FSYNCDIR:
-	case FUSE_SYNCFS:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Sent without anybody waiting: no sign of a second caller. */
-static bool is_from_nobody(uint32_t opcode)
-{
-	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET ||
-	       opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR;
-}
-
-/* Pages that the kernel reads ahead or writes back keep no caller waiting. */
-static bool is_for_pages(const struct fuse_in_header *in)
-{
-	const void *arg = in + 1;
-
-	switch (in->opcode) {
-	case FUSE_READ:
-		return !(((const struct fuse_read_in *)arg)->read_flags &
-			 FUSE_READ_LOCKOWNER);
-	case FUSE_WRITE:
-		return ((const struct fuse_write_in *)arg)->write_flags &
-		       FUSE_WRITE_CACHE;
-	default:
-		return false;
-	}
-}
-
 /*
  * A request was received; does another one have to be listened for now?
  * @waited: until it came, in nanoseconds
@@ -177,24 +124,27 @@ static bool is_overrun(struct worker *worker, uint64_t waited, uint64_t now)
 {
 	const struct fuse_in_header *in = worker->buf.mem;
 	struct handover_request request = {
+		.caller = HANDOVER_NOBODY,
 		.was_waiting = waited <=
 			       NO_WAIT_NSEC + in->len / BYTES_PER_NSEC,
 		.now = now,
 	};
-	bool again;
+	enum wire_kind kind;
 
 	if (worker->buf.flags & FUSE_BUF_IS_FD)
 		return true;
-	if (!is_from_nobody(in->opcode) && !is_for_pages(in))
-		request.caller = (pid_t)in->pid;
-	again = handover_received(&worker->handover, &request);
-	if (is_from_nobody(in->opcode))
-		return false;
-	if (again || !request.was_waiting)
+	kind = wire_kind(in);
+	if (kind != WIRE_NOBODY)
+		request.caller = in->pid ? (pid_t)in->pid : HANDOVER_UNKNOWN;
+	request.is_for_pages = kind == WIRE_PAGES;
+	if (handover_received(&worker->handover, &request) ||
+	    (kind != WIRE_NOBODY && !request.was_waiting))
 		worker->streak = 0;
-	else if (worker->streak < STREAK)
+	else if (kind != WIRE_NOBODY && worker->streak < STREAK)
 		worker->streak++;
-	return worker->streak == STREAK || takes_long(in->opcode);
+	if (kind == WIRE_NOBODY)
+		return false;
+	return worker->streak == STREAK || wire_takes_long(in);
 }
 
 static void wake_watchdog(struct loop *loop)
@@ -216,7 +166,7 @@ static bool listen_again(struct worker *worker)
 		return false;
 	if (atomic_compare_exchange_strong(&loop->listening, &none, 1))
 		return true;
-	handover_roam(&worker->handover);
+	handover_leave(&worker->handover);
 	pthread_mutex_lock(&loop->lock);
 	none = 0;
 	if (!atomic_compare_exchange_strong(&loop->listening, &none, 1)) {
@@ -259,28 +209,13 @@ static void set_connected(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 }
 
-/*
- * A libfuse before 3.18 answers COPY_FILE_RANGE_64 with ENOSYS, and the kernel
- * asks again with COPY_FILE_RANGE; but of two callers at once the second turns
- * copies off for the whole mount.  So it is asked as the latter.  The two carry
- * the same; a count that fits 32 bits is answered by the same bytes, too, where
- * the low ones come first.
- */
-static void ask_the_old_way(const struct fuse_buf *buf)
-{
-	struct fuse_in_header *in = buf->mem;
-
-	if (!HAVE_FUSE_COPY_64 && __BYTE_ORDER == __LITTLE_ENDIAN &&
-	    !(buf->flags & FUSE_BUF_IS_FD) && in->opcode == COPY_FILE_RANGE_64)
-		in->opcode = FUSE_COPY_FILE_RANGE;
-}
-
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
 	struct loop *loop = worker->loop;
 	unsigned long number;
 
+	thread_roams();
 	serving = &worker->buf;
 	handover_enter(&worker->handover);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
@@ -296,6 +231,7 @@ static void *work(void *arg)
 			return NULL;
 		}
 		number = atomic_fetch_add(&loop->received, 1);
+		handover_forget_answer(&worker->handover);
 		if (atomic_fetch_sub(&loop->listening, 1) == 1) {
 			uint64_t now = now_nsec();
 
@@ -303,7 +239,8 @@ static void *work(void *arg)
 				want_listener(loop);
 			wake_watchdog(loop);
 		}
-		ask_the_old_way(&worker->buf);
+		if (!(worker->buf.flags & FUSE_BUF_IS_FD))
+			wire_ask_the_old_way(worker->buf.mem);
 		fuse_session_process_buf(loop->se, &worker->buf);
 		if (!number)
 			set_connected(loop);
@@ -366,16 +303,25 @@ static bool may_sleep(struct loop *loop)
 	return false;
 }
 
-/* No thread listens; one that has lent its processor may be on its way. */
-static void help(struct loop *loop)
+/* Those that had lent their processor before the last tick. */
+static bool rescue(struct loop *loop)
 {
 	struct worker *worker;
 	bool rescued = false;
 
 	for (worker = loop->workers; worker; worker = worker->next)
 		rescued |= handover_rescue(&worker->handover);
-	if (!rescued)
-		add_listener(loop);
+	return rescued;
+}
+
+static bool is_lent(const struct loop *loop)
+{
+	const struct worker *worker;
+	bool lent = false;
+
+	for (worker = loop->workers; worker; worker = worker->next)
+		lent |= atomic_load(&worker->handover.lent) % 2;
+	return lent;
 }
 
 /* Who calls next may do it from anywhere. */
@@ -393,11 +339,13 @@ static void *watch(void *arg)
 	unsigned long seen = 0;
 	unsigned int idle = 0;
 
+	thread_roams();
 	pthread_mutex_lock(&loop->lock);
 	while (!atomic_load(&loop->stop)) {
 		unsigned long received;
 
-		if (idle >= TICKS_UNTIL_IDLE && may_sleep(loop)) {
+		if (idle >= TICKS_UNTIL_IDLE && !is_lent(loop) &&
+		    may_sleep(loop)) {
 			roam(loop);
 			while (!atomic_load(&loop->watched) &&
 			       !atomic_load(&loop->stop))
@@ -405,10 +353,14 @@ static void *watch(void *arg)
 			idle = 0;
 		}
 		sleep_tick(loop);
+		if (atomic_load(&loop->stop)) /* the workers go */
+			break;
 		received = atomic_load(&loop->received);
 		idle = received == seen ? idle + 1 : 0;
-		if (received == seen && !atomic_load(&loop->listening))
-			help(loop);
+		/* Who was helped may be on its way. */
+		if (!rescue(loop) && received == seen &&
+		    !atomic_load(&loop->listening))
+			add_listener(loop);
 		seen = received;
 	}
 	pthread_mutex_unlock(&loop->lock);
@@ -504,6 +456,7 @@ int loop_run(struct fs *fs, const sigset_t *ending_signals,
 	sigaddset(&ending, END_SIGNAL);
 	pthread_sigmask(SIG_BLOCK, &ending, NULL);
 	err = run(&loop, fs, &ending, stop);
+	handover_done(&loop.handover);
 	pthread_cond_destroy(&loop.watch);
 	pthread_mutex_destroy(&loop.lock);
 	return err;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "op_odx.h"
+#include "thread.h"
 
 #define NSEC	  1000000000ull
 #define TICK_NSEC 100000000ull /* expiry is no more exact than this */
@@ -110,6 +111,7 @@ static void *sweep(void *arg)
 	struct timespec until;
 	uint64_t next, now, made;
 
+	thread_roams();
 	pthread_mutex_lock(&odx->lock);
 	while (!odx->stop) {
 		made = odx->made;
@@ -282,6 +284,7 @@ static void *work(void *arg)
 	struct odx_state *odx = arg;
 	struct odx_job *job;
 
+	thread_roams();
 	pthread_mutex_lock(&odx->lock);
 	for (;;) {
 		while (!odx->first && !odx->stop)

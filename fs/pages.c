@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "file.h"
+#include "thread.h"
 
 struct page_dropper {
 	struct fs *fs;
@@ -74,6 +75,7 @@ static void *work(void *arg)
 	struct page_drop drop;
 	struct file *file;
 
+	thread_roams();
 	while ((file = take(dropper, &drop))) {
 		/* ENOENT: the kernel has forgotten the inode, pages and all. */
 		fuse_lowlevel_notify_inval_inode(

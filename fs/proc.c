@@ -35,11 +35,12 @@ bool proc_stat_field(const char *text, unsigned int field, long *ret_value)
 static bool read_field(int proc_fd, pid_t pid, unsigned int field,
 		       long *ret_value)
 {
-	char path[32], text[1024];
+	char path[48], text[1024];
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "%d/stat", pid);
+	/* Of the one thread: that of a process adds up all of its threads. */
+	snprintf(path, sizeof(path), "%d/task/%d/stat", pid, pid);
 	fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;

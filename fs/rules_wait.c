@@ -16,6 +16,7 @@
 
 #include "file.h"
 #include "rules.h"
+#include "thread.h"
 
 #define WAITING_MAX 256
 #define STACK_SIZE  (1u << 20)
@@ -111,6 +112,7 @@ static void *wait_and_run(void *arg)
 	struct rules_job *job = arg;
 	struct rules *rules = job->fs->rules;
 
+	thread_roams();
 	event_give(&job->event);
 	switch (wait_for_end(rules, job)) {
 	case INTERRUPTED:

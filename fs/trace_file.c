@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "thread.h"
 
 #define BUFFER_SIZE (64u << 10)
 #define OLD_SUFFIX  ".old"
@@ -178,6 +179,7 @@ static void *work(void *arg)
 	size_t size;
 	bool goes_on;
 
+	thread_roams();
 	do {
 		goes_on = trace_wait(file->trace, &file->reader);
 		do {
