@@ -93,11 +93,12 @@ CLONE_ON_EACH_BACKING(run, leaves_other_filesystems_alone)
 	       "cd \"$BARE\"; $RUN cp --reflink=always src bare; cmp src bare; "
 	       "$RUN filefrag -v bare | grep -q shared",
 	       0, NULL);
-	run_sh(place, NULL, "$RUN cp --reflink=always src /dev/shm/$$", 1,
-	       &result);
+	run_sh(place, NULL,
+	       "trap 'rm -f /dev/shm/$$' EXIT; "
+	       "$RUN cp --reflink=always src /dev/shm/$$",
+	       1, &result);
 	cr_expect_not_null(strstr(result.err, "Invalid cross-device link"),
 			   "%s", result.err);
-	run_sh(place, NULL, "rm -f /dev/shm/$$", 0, NULL);
 	run_sh(place, NULL, "$RUN cp --reflink=always src \"$BARE\"/x", 1,
 	       &result);
 	cr_expect_not_null(strstr(result.err, "Invalid cross-device link"),
