@@ -47,22 +47,30 @@ static long number_of(const char *line, const char *word)
 						 : atol(line + strlen(word));
 }
 
+static DIR *open_tasks(const struct mount *mount)
+{
+	char path[64];
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)mount->pid);
+	tasks = opendir(path);
+	cr_assert_not_null(tasks);
+	return tasks;
+}
+
 /* How often the daemon's threads went to sleep by themselves. */
 static long sleeps(const struct mount *mount)
 {
-	char dir[64], path[384], line[256];
+	DIR *tasks = open_tasks(mount);
+	char path[384], line[256];
 	struct dirent *entry;
 	long count = 0;
-	DIR *tasks;
 
-	snprintf(dir, sizeof(dir), "/proc/%d/task", (int)mount->pid);
-	tasks = opendir(dir);
-	cr_assert_not_null(tasks);
 	while ((entry = readdir(tasks))) {
 		FILE *file;
 
-		snprintf(path, sizeof(path), "%s/%s/status", dir,
-			 entry->d_name);
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/status",
+			 (int)mount->pid, entry->d_name);
 		file = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
 		while (file && fgets(line, sizeof(line), file))
 			count += number_of(line, "voluntary_ctxt_switches:");
@@ -75,14 +83,10 @@ static long sleeps(const struct mount *mount)
 
 static int policies(const struct mount *mount, int policy)
 {
-	char dir[64];
+	DIR *tasks = open_tasks(mount);
 	struct dirent *entry;
 	int count = 0;
-	DIR *tasks;
 
-	snprintf(dir, sizeof(dir), "/proc/%d/task", (int)mount->pid);
-	tasks = opendir(dir);
-	cr_assert_not_null(tasks);
 	while ((entry = readdir(tasks)))
 		if (entry->d_name[0] != '.' &&
 		    sched_getscheduler(atoi(entry->d_name)) == policy)
@@ -268,7 +272,6 @@ Test(handover, stays_on_its_processors, .timeout = 60)
 	cpu_set_t cpus, one, now;
 	struct mount mount;
 	struct dirent *entry;
-	char dir[64];
 	DIR *tasks;
 	int cpu = 0, fd;
 
@@ -279,11 +282,9 @@ Test(handover, stays_on_its_processors, .timeout = 60)
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
 	open_mount(NULL, &mount);
-	snprintf(dir, sizeof(dir), "/proc/%d/task", (int)mount.pid);
 	fd = open_file(&mount);
 	ask(fd, 100);
-	tasks = opendir(dir);
-	cr_assert_not_null(tasks);
+	tasks = open_tasks(&mount);
 	while ((entry = readdir(tasks)))
 		if (entry->d_name[0] != '.')
 			sched_setaffinity(atoi(entry->d_name), sizeof(one),
@@ -306,7 +307,7 @@ Test(handover, stays_on_its_processors, .timeout = 60)
 /* What a thread that keeps to one processor begins does not. */
 Test(handover, binds_no_other_threads, .timeout = 60)
 {
-	char source[PATH_MAX], dir[64], path[PATH_MAX];
+	char source[PATH_MAX], path[PATH_MAX];
 	cpu_set_t cpus, now;
 	struct dirent *entry;
 	struct volume volume;
@@ -326,9 +327,7 @@ Test(handover, binds_no_other_threads, .timeout = 60)
 	ask(fd, 200);
 	cr_assert_eq(fsync(fd), 0);
 	process_sleep_ms(200);
-	snprintf(dir, sizeof(dir), "/proc/%d/task", (int)mount.pid);
-	tasks = opendir(dir);
-	cr_assert_not_null(tasks);
+	tasks = open_tasks(&mount);
 	while ((entry = readdir(tasks))) {
 		if (entry->d_name[0] == '.' ||
 		    sched_getaffinity(atoi(entry->d_name), sizeof(now), &now))
