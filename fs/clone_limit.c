@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* RLIMIT_FSIZE of a caller, which the kernel checks for its own clones only. */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "op_clone.h"
+#include "proc.h"
 
 /* The line comes second: "Max file size  unlimited  unlimited  bytes". */
 #define LIMITS_SIZE 512
@@ -19,18 +18,10 @@ static uint64_t read_limit(struct fs *fs, pid_t pid)
 	char name[32], text[LIMITS_SIZE];
 	uint64_t limit = UINT64_MAX;
 	const char *line;
-	ssize_t n;
-	int fd;
 
 	snprintf(name, sizeof(name), "%d/limits", (int)pid);
-	fd = openat(copy_proc_fd(fs), name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (proc_read(copy_proc_fd(fs), name, text, sizeof(text)) <= 0)
 		return UINT64_MAX;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return UINT64_MAX;
-	text[n] = '\0';
 	line = strstr(text, word);
 	if (line && sscanf(line + sizeof(word) - 1, "%" SCNu64, &limit) != 1)
 		limit = UINT64_MAX;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Names for events: of files by their descriptors, of programs by their ids. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "proc.h"
 
 static const char deleted[] = " (deleted)";
 
@@ -88,20 +88,12 @@ void event_name_task(struct fs *fs, pid_t tid, __u32 *ret_pid,
 {
 	char path[32], text[512];
 	char *name, *tgid;
-	ssize_t n;
-	int fd;
 
 	if (tid <= 0)
 		return;
 	snprintf(path, sizeof(path), "%d/status", tid);
-	fd = openat(copy_proc_fd(fs), path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (proc_read(copy_proc_fd(fs), path, text, sizeof(text)) <= 0)
 		return;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return;
-	text[n] = '\0';
 	/* From its end: each field cuts the text off behind it. */
 	tgid = field(text, "\nTgid:\t");
 	if (tgid)

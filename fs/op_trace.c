@@ -10,6 +10,7 @@
 #include "file.h"
 #include "odx.h"
 #include "op_odx.h"
+#include "proc.h"
 
 /* All events together; the memory is used as they come. */
 #define RING_SIZE (1u << 20)
@@ -200,15 +201,10 @@ static void read_trace(fuse_req_t req, struct file *file, const void *in)
 static __u64 resident_bytes(struct fs *fs)
 {
 	unsigned long pages = 0;
-	char text[64] = "";
-	int fd;
+	char text[64];
 
-	fd = openat(copy_proc_fd(fs), "self/statm", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	if (read(fd, text, sizeof(text) - 1) > 0)
+	if (proc_read(copy_proc_fd(fs), "self/statm", text, sizeof(text)) > 0)
 		sscanf(text, "%*u %lu", &pages);
-	close(fd);
 	return (__u64)pages * (__u64)sysconf(_SC_PAGESIZE);
 }
 

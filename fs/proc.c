@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Reads /proc/PID/stat. */
+/* Reads files of /proc. */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -32,22 +33,33 @@ bool proc_stat_field(const char *text, unsigned int field, long *ret_value)
 	return true;
 }
 
+ssize_t proc_read(int proc_fd, const char *path, char *text, size_t size)
+{
+	ssize_t n;
+	int fd;
+
+	text[0] = '\0';
+	fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, size - 1);
+	if (n < 0)
+		n = -errno;
+	else
+		text[n] = '\0';
+	close(fd);
+	return n;
+}
+
 static bool read_field(int proc_fd, pid_t pid, unsigned int field,
 		       long *ret_value)
 {
 	char path[48], text[1024];
-	ssize_t n;
-	int fd;
 
 	/* Of the one thread: that of a process adds up all of its threads. */
 	snprintf(path, sizeof(path), "%d/task/%d/stat", pid, pid);
-	fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n < 0 ? 0 : n] = '\0';
-	return proc_stat_field(text, field, ret_value);
+	return proc_read(proc_fd, path, text, sizeof(text)) > 0 &&
+	       proc_stat_field(text, field, ret_value);
 }
 
 pid_t proc_parent(int proc_fd, pid_t pid)

@@ -7,6 +7,13 @@
 #include <sys/types.h>
 
 /*
+ * The beginning of a file of /proc, ended with a NUL in any case.
+ * @proc_fd: of /proc, or -1
+ * Return: its length, or -errno.
+ */
+ssize_t proc_read(int proc_fd, const char *path, char *text, size_t size);
+
+/*
  * A number of /proc/PID/stat by its place in proc_pid_stat(5), from 4 on.
  * @text: ends with a NUL, and may have been cut off.
  */

@@ -6,15 +6,14 @@
  * the one that clears the rules must come through.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "file.h"
+#include "proc.h"
 #include "rules.h"
 #include "thread.h"
 
@@ -42,19 +41,13 @@ static bool is_interrupted(struct fs *fs, pid_t tid)
 	char path[32], status[4096];
 	uint64_t pending;
 	ssize_t n;
-	int fd;
 
 	if (tid <= 0)
 		return false;
 	snprintf(path, sizeof(path), "%d/status", tid);
-	fd = openat(copy_proc_fd(fs), path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT;
-	n = pread(fd, status, sizeof(status) - 1, 0);
-	close(fd);
+	n = proc_read(copy_proc_fd(fs), path, status, sizeof(status));
 	if (n <= 0)
-		return n < 0 && errno == ESRCH;
-	status[n] = '\0';
+		return n == -ENOENT || n == -ESRCH;
 	pending = signals_of(status, "\nSigPnd:") |
 		  signals_of(status, "\nShdPnd:");
 	return pending & ~signals_of(status, "\nSigBlk:") &

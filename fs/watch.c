@@ -11,6 +11,7 @@
 
 #include <xxhash.h>
 
+#include "proc.h"
 #include "watch.h"
 
 /* Streams with a source at once: each holds one more descriptor. */
@@ -107,16 +108,13 @@ static uint64_t program_of(struct fs *fs, pid_t tid)
 	uint64_t now = file_now(), key;
 	char path[32], name[64];
 	ssize_t n;
-	int fd;
 
 	if (watch_habit_find(&fs->watch->habits, tid, now, &key))
 		return key;
 	snprintf(path, sizeof(path), "%d/comm", tid);
-	fd = openat(copy_proc_fd(fs), path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	n = proc_read(copy_proc_fd(fs), path, name, sizeof(name));
+	if (n < 0)
 		return 0;
-	n = read(fd, name, sizeof(name));
-	close(fd);
 	key = n > 0 ? XXH3_64bits(name, (size_t)n) : 0;
 	watch_habit_keep(&fs->watch->habits, tid, now, key);
 	return key;

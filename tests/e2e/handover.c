@@ -307,7 +307,7 @@ Test(handover, stays_on_its_processors, .timeout = 60)
 /* What a thread that keeps to one processor begins does not. */
 Test(handover, binds_no_other_threads, .timeout = 60)
 {
-	char source[PATH_MAX], path[PATH_MAX];
+	char source[PATH_MAX];
 	cpu_set_t cpus, now;
 	struct dirent *entry;
 	struct volume volume;
@@ -320,9 +320,7 @@ Test(handover, binds_no_other_threads, .timeout = 60)
 	volume_get(BACKING_EXT4, 0, &volume);
 	volume_dir(&volume, "source", source);
 	mount_open(source, NULL, &mount);
-	volume_path(path, mount.point, "file");
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	cr_assert(fd >= 0);
+	fd = open_file(&mount);
 	/* Another thread is begun, to listen during the second. */
 	ask(fd, 200);
 	cr_assert_eq(fsync(fd), 0);

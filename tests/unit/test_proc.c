@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Tests of fs/proc.c: what /proc/PID/stat says, whatever the program's name. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -65,6 +67,21 @@ Test(proc, knows_this_process)
 		cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
 		cr_assert_eq(proc_processor(proc, getpid()), cpu);
 	}
+	close(proc);
+}
+
+Test(proc, reads_no_more_than_there_is_room_for)
+{
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char text[8];
+
+	cr_assert(proc >= 0);
+	memset(text, 'x', sizeof(text));
+	cr_assert_eq(proc_read(proc, "self/stat", text, sizeof(text)), 7);
+	cr_assert_eq(strlen(text), 7);
+	cr_assert_eq(proc_read(proc, "0/stat", text, sizeof(text)), -ENOENT);
+	cr_assert_eq(text[0], '\0');
+	cr_assert_eq(proc_read(-1, "self/stat", text, sizeof(text)), -EBADF);
 	close(proc);
 }
 
