@@ -29,13 +29,12 @@ static void pause_until(struct handover *handover, uint64_t until)
 static void harmed(struct handover *handover, uint64_t now)
 {
 	uint64_t until;
+	bool is_recent;
 
 	pthread_mutex_lock(&handover->lock);
 	until = atomic_load(&handover->off_until);
-	if (until && (now < until || now - until < 8 * handover->penalty))
-		handover->penalty *= 2;
-	else
-		handover->penalty = PENALTY_MIN;
+	is_recent = now < until || now - until < 8 * handover->penalty;
+	handover->penalty = is_recent ? 2 * handover->penalty : 0;
 	if (handover->penalty < PENALTY_MIN)
 		handover->penalty = PENALTY_MIN;
 	if (handover->penalty > PENALTY_MAX)

@@ -44,18 +44,17 @@ struct handover_thread {
 	struct handover *shared;
 	struct fs *fs;
 	pid_t tid;
-	atomic_uint lent; /* odd while it has idle priority */
-	unsigned int
-		lent_seen;   /* by the watchdog, the last time that it looked */
-	atomic_bool rescued; /* had to be given its own priority back */
-	atomic_bool roamed;  /* by another thread */
-	bool is_near;	     /* runs where the caller runs, as far as known */
-	bool has_moved;	     /* went there, and it has not paid yet */
-	bool stays;	     /* keeps to one processor, or is to */
-	bool is_other;	     /* the caller is not that of the last request */
-	bool is_late;	     /* and may have waited for long */
-	bool lends;	     /* with the answer to this request */
-	unsigned int gains;  /* lent so often since it moved */
+	atomic_uint lent;	/* odd while it has idle priority */
+	unsigned int lent_seen; /* of @lent, by the watchdog */
+	atomic_bool rescued;	/* had to be given its own priority back */
+	atomic_bool roamed;	/* by another thread */
+	bool is_near;	    /* runs where the caller runs, as far as known */
+	bool has_moved;	    /* went there, and it has not paid yet */
+	bool stays;	    /* keeps to one processor, or is to */
+	bool is_other;	    /* the caller is not that of the last request */
+	bool is_late;	    /* and may have waited for long */
+	bool lends;	    /* with the answer to this request */
+	unsigned int gains; /* lent so often since it moved */
 	unsigned int misses, skips;
 	uint64_t lent_since, lent_nsec; /* the last time */
 	int next_cpu;			/* to go to after the answer, or -1 */

@@ -88,9 +88,9 @@ static bool stay_on(struct handover_thread *thread, int cpu)
 	bool stays;
 
 	pthread_mutex_lock(&thread->lock);
-	stays = cpu < CPU_SETSIZE && thread_allowed(&allowed) &&
-		CPU_ISSET(cpu, &allowed);
-	if (stays && thread->cpu != cpu) {
+	stays = thread->cpu == cpu;
+	if (!stays && cpu < CPU_SETSIZE && thread_allowed(&allowed) &&
+	    CPU_ISSET(cpu, &allowed)) {
 		CPU_ZERO(&one);
 		CPU_SET(cpu, &one);
 		stays = !sched_setaffinity(thread->tid, sizeof(one), &one);
