@@ -62,3 +62,32 @@ void backing_detach(struct fs *fs, struct inode_io *io)
 			strerror(errno));
 	io->backing_id = 0;
 }
+
+/*
+ * The kernel refuses such a handle (EIO) once another open has begun
+ * passthrough.  So only the first may be one, and all that are opened before
+ * the kernel has used it must be, too.
+ */
+bool backing_beside(struct file *file, bool wished)
+{
+	struct inode_io *io = file->io->inode;
+	bool beside;
+
+	pthread_mutex_lock(&io->lock);
+	beside = io->unseen || (wished && io->opens == 1);
+	io->unseen += beside;
+	pthread_mutex_unlock(&io->lock);
+	atomic_store(&file->io->unseen, beside);
+	return beside;
+}
+
+void backing_seen(struct file *file)
+{
+	struct inode_io *io = file->io->inode;
+
+	if (!atomic_exchange(&file->io->unseen, false))
+		return;
+	pthread_mutex_lock(&io->lock);
+	io->unseen--;
+	pthread_mutex_unlock(&io->lock);
+}

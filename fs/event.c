@@ -180,9 +180,8 @@ static void tell_named(struct fs *fs, struct trace_record *record)
 	trace_add(events_trace(fs->events), record);
 }
 
-static void tell(struct fs *fs, fuse_req_t req)
+static void tell(struct fs *fs, pid_t tid, uid_t uid)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct trace_record record = {
 		.event = current.data, .comm = "", .src = "", .dst = ""
 	};
@@ -195,8 +194,8 @@ static void tell(struct fs *fs, fuse_req_t req)
 	clock_gettime(CLOCK_REALTIME, &now);
 	record.event.time = (__u64)now.tv_sec * 1000000000 +
 			    (__u64)now.tv_nsec - record.event.nsec;
-	record.event.tid = (__u32)ctx->pid;
-	record.event.uid = ctx->uid;
+	record.event.tid = (__u32)tid;
+	record.event.uid = uid;
 	if (current.src)
 		record.event.src_ino = ino_of(fs, current.src);
 	if (current.dst)
@@ -221,5 +220,28 @@ void event_end(fuse_req_t req, int err, uint64_t bytes)
 	if (bytes)
 		data->bytes = bytes;
 	stats_count_event(fs->stats, data);
-	tell(fs, req);
+	tell(fs, fuse_req_ctx(req)->pid, fuse_req_ctx(req)->uid);
+}
+
+void event_tell_unasked(struct fs *fs, const struct event_unasked *unasked)
+{
+	struct event asked = current;
+
+	current = (struct event){
+		.src = unasked->src,
+		.dst = unasked->dst,
+		.data = {
+			.op = (__u16)unasked->op,
+			.flags = (__u16)(unasked->flags |
+					 OFFLAY_EVENT_COPYING),
+			.src_offset = unasked->src_offset,
+			.dst_offset = unasked->dst_offset,
+			.length = unasked->result->copied,
+			.bytes = unasked->result->copied,
+		},
+	};
+	event_copied(NULL, unasked->result);
+	stats_count_event(fs->stats, &current.data);
+	tell(fs, unasked->tid, unasked->uid);
+	current = asked;
 }

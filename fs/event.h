@@ -83,6 +83,19 @@ void event_ruled(fuse_req_t req, enum offlay_op op, fuse_ino_t ino);
 /* This request is not to be told of. */
 void event_cancel(fuse_req_t req);
 
+/* A copy that no request carries: its writes were answered before. */
+struct event_unasked {
+	enum offlay_op op;
+	unsigned int flags; /* OFFLAY_EVENT_* */
+	pid_t tid;	    /* who wrote */
+	uid_t uid;
+	struct file *src, *dst;
+	uint64_t src_offset, dst_offset;
+	const struct offlay_result *result;
+};
+
+void event_tell_unasked(struct fs *fs, const struct event_unasked *unasked);
+
 /* For another thread.  Take leaves none; give makes it the thread's own. */
 void event_take(fuse_req_t req, struct event *ret_event);
 void event_give(const struct event *event);

@@ -47,6 +47,7 @@ struct inode_io {
 	int backing_id; /* valid while mode is IO_PASSTHROUGH */
 	unsigned int opens;
 	unsigned int writers;	   /* opens that may write behind our back */
+	unsigned int unseen;	   /* opens with file_io.unseen */
 	uint64_t changes;	   /* counted by file_changed() */
 	struct verdict_kept *kept; /* one a side (enum offlay_side), or NULL */
 	bool local;	     /* the backing has no errors to say at close(2) */
@@ -75,6 +76,8 @@ struct file_io {
 	struct inode_io *inode;
 	enum io_mode mode; /* as inode->mode at open; does not change */
 	bool direct;	   /* reads and writes come here */
+	/* Opened beside passthrough; the kernel may not have done it yet. */
+	atomic_bool unseen;
 	pid_t opener;	 /* the thread that is counted as reading, 0 for none */
 	bool ineligible; /* as it was counted */
 	atomic_int direct_fd;	 /* backing with O_DIRECT, -1 until needed */
@@ -95,6 +98,7 @@ struct open_case {
 	bool sxid;	   /* the file has suid or sgid */
 	bool ineligible;  /* could be refused on a side this handle can be on */
 	bool copy_coming; /* a copy loop may write this new file */
+	bool gathers;	  /* close(2) may have something to wait for */
 	bool clone_only;  /* any copy into it may be refused */
 	bool keep_cache;  /* cached pages outlive close and open */
 	bool local;	  /* see struct inode_io */
@@ -126,7 +130,17 @@ void blksize_grow(struct file *file);
 /* op_file.c: are there copies that this mount refuses visibly? */
 bool open_refuses_visibly(const struct fs *fs);
 
-/* backing.c: callers hold the inode's lock. */
+/* backing.c */
+
+/*
+ * Is the handle, which is being opened, to be without passthrough where the
+ * inode has it?  @wished: somebody wants that.
+ */
+bool backing_beside(struct file *file, bool wished);
+/* The kernel has used the handle: it has finished its open(2). */
+void backing_seen(struct file *file);
+
+/* Callers of the following hold the inode's lock. */
 
 /* Makes @fd's file the one that the kernel reads and writes for @io. */
 int backing_attach(struct fs *fs, struct inode_io *io, int fd);
@@ -144,6 +158,9 @@ int file_direct_fd(struct file *file);
 ssize_t file_write(fuse_req_t req, struct file *file, int fd,
 		   const struct fuse_file_info *fi, const void *buf,
 		   size_t size, off_t off);
+/* The same, long after the caller's request, for writes that drop nothing. */
+ssize_t file_write_own(struct file *file, const void *buf, size_t size,
+		       off_t off);
 /* loop.c: does the request that this thread serves carry KILL_SUIDGID? */
 bool loop_kills_suidgid(void);
 /* Is its caller, who opens or writes, one who drops suid and sgid? */

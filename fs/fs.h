@@ -86,11 +86,13 @@ struct fs {
 	struct rules *rules;	   /* rules.c: fault rules */
 	atomic_uint ruled_ops;	   /* bits 1 << enum fault_op, of the rules */
 	struct watch_state *watch; /* watch.c: copies by hand */
+	atomic_uint gathering;	   /* files with answered writes that wait */
 	double timeout; /* seconds that the kernel may cache names and attributes */
 	unsigned int dev_major,
 		dev_minor; /* of the mount itself; 0:0 unknown */
 	bool privileged; /* acts for many users: switches ids for each of them */
 	uint64_t capabilities; /* what is kept then, as bits 1 << CAP_* */
+	bool quick; /* requests cost little: processors are lent (handover.h) */
 	bool stacked; /* SOURCE is itself on top of another filesystem */
 	atomic_bool passthrough; /* negotiated; cleared where it cannot work */
 };
@@ -453,11 +455,6 @@ void copy_state_free(struct copy_state *copy); /* takes NULL */
  * means for a refusal that is armed for it.
  */
 void refusal_see(fuse_req_t req);
-
-/* watch.c: programs that copy by read and write */
-
-int watch_state_new(struct watch_state **ret_watch);
-void watch_state_free(struct watch_state *watch); /* takes NULL */
 
 /* op_odx.c: offloaded data transfer; the ioctls that op_ioctl.c passes on */
 

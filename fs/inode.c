@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "inode.h"
+#include "settle.h"
 
 /* Remembers where a by-name inode is to be looked for; takes nothing. */
 static int set_place(struct inode_table *table, struct inode *inode,
@@ -84,6 +85,17 @@ static int enter(struct fs *fs, const struct pin *parent, const char *name,
 	return 0;
 }
 
+/* The attributes, where they are older than what was written. */
+static void look_again(struct fs *fs, struct fuse_entry_param *entry)
+{
+	struct stat attr;
+	PIN_AUTO(pin);
+
+	if (inode_pin(fs, entry->ino, &pin) == 0 &&
+	    inode_getattr(fs, &pin, &attr) == 0)
+		entry->attr = attr;
+}
+
 int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
 		 struct fuse_entry_param *ret_entry)
 {
@@ -96,6 +108,8 @@ int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
 		return err;
 	err = enter(fs, parent, name, &found, ret_entry, NULL);
 	found_done(&found);
+	if (!err && watch_settle(fs, ret_entry->ino))
+		look_again(fs, ret_entry);
 	return err;
 }
 

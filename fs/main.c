@@ -13,6 +13,7 @@
 
 #include "fs.h"
 #include "rules.h"
+#include "watch.h"
 
 #define MAX_WRITE      (1u << 20)
 #define MAX_BACKGROUND 64
@@ -206,7 +207,7 @@ static int prepare(struct fs *fs)
 			fs->opt.rules = NULL;
 	}
 	if (!err)
-		err = watch_state_new(&fs->watch);
+		err = watch_state_new(fs, &fs->watch);
 	close(root_fd);
 	if (err)
 		log_msg(LOG_ERR, "source %s: %s", fs->opt.source,
@@ -237,6 +238,7 @@ static void stop_threads(struct fs *fs)
 	copy_state_stop(fs->copy);
 	odx_state_stop(fs->odx);
 	clone_state_stop(fs->clone);
+	watch_state_stop(fs->watch);
 }
 
 static int loop(struct fs *fs, const sigset_t *ending)

@@ -12,6 +12,7 @@
 #include "file.h"
 #include "refusal.h"
 #include "rules.h"
+#include "settle.h"
 
 /*
  * One reply at most: a caller cannot be killed while its request is here, and
@@ -344,6 +345,10 @@ void op_copy_ordered(fuse_req_t req, const struct copy_orders *orders,
 
 	copy.src = src = handle_get(fs, fi_in->fh);
 	copy.dst = dst = handle_get(fs, fi_out->fh);
+	if (src && dst) {
+		watch_settle(fs, inode_nodeid(src->inode));
+		watch_settle(fs, inode_nodeid(dst->inode));
+	}
 	err = check(&copy, flags);
 	if (!err) {
 		copy.range.src_fd = src->fd;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fs.h"
+#include "settle.h"
 
 /*
  * What a new object needs: its directory, and the caller's ids around the
@@ -127,6 +128,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	PIN_AUTO(to);
 	int err;
 
+	/* Filesystems write out what takes the place of something. */
+	watch_settle(fs, 0);
 	err = inode_pin(fs, parent, &from);
 	if (!err)
 		err = inode_pin(fs, newparent, &to);

@@ -124,6 +124,7 @@ void file_io_free(struct file *file)
 	if (!io)
 		return;
 	watch_close(file);
+	backing_seen(file);
 	copy_reads_end(file->fs, io->opener, io->ineligible);
 	io_leave(file->fs, io->inode, open_is_writable(file->flags));
 	fd = atomic_load(&io->direct_fd);
@@ -192,6 +193,7 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 		.clone_only = fs->opt.offload == OFFLOAD_CLONE,
 		.ruled = rules_open_direct(fs, file->fd, file->flags),
 	};
+	struct watch_wish wish;
 	struct open_mode mode;
 
 	if (io->mode == IO_PASSTHROUGH) {
@@ -199,8 +201,9 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 		open.ineligible = is_doubtful(file, look);
 		open.copy_coming = could_be_copied_into(file, fresh, tid);
 	}
-	if (watch_open(file, fresh, look->stx.stx_size, fuse_req_ctx(req)))
-		open.copy_coming = true;
+	wish = watch_open(file, fresh, look->stx.stx_size, fuse_req_ctx(req));
+	open.copy_coming |= wish.writes;
+	open.gathers = wish.gathers;
 	if (!open_is_writable(file->flags)) {
 		io->opener = tid;
 		io->ineligible = open.ineligible;
@@ -209,12 +212,16 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 	if (open.ineligible)
 		blksize_grow(file);
 	mode = open_mode_choose(&open);
+	if (io->mode == IO_PASSTHROUGH && backing_beside(file, wish.gathers))
+		mode.direct = true;
+	else if (io->mode == IO_PASSTHROUGH)
+		fi->backing_id = io->inode->backing_id;
+	if (wish.gathers && !fi->backing_id)
+		watch_may_gather(file);
 	io->direct = mode.direct;
 	fi->direct_io = mode.direct;
 	fi->keep_cache = mode.keep_cache;
 	fi->noflush = mode.noflush;
-	if (io->mode == IO_PASSTHROUGH)
-		fi->backing_id = io->inode->backing_id;
 	stats_add(fs->stats,
 		  mode.direct		       ? OFFLAY_STAT_OPENS_DIRECT
 		  : io->mode == IO_PASSTHROUGH ? OFFLAY_STAT_OPENS_PASSTHROUGH

@@ -10,6 +10,7 @@
 
 #include "file.h"
 #include "refusal.h"
+#include "settle.h"
 #include "watch.h"
 
 #define ALIGNMENT 4096
@@ -80,6 +81,8 @@ static struct file *file_get(fuse_req_t req, const struct fuse_file_info *fi)
 		handle_put(file);
 		return NULL;
 	}
+	if (file && atomic_load(&file->io->unseen))
+		backing_seen(file);
 	return file;
 }
 
@@ -291,6 +294,12 @@ ssize_t file_write(fuse_req_t req, struct file *file, int fd,
 	return n;
 }
 
+ssize_t file_write_own(struct file *file, const void *buf, size_t size,
+		       off_t off)
+{
+	return write_all(file->fd, 0, buf, size, off);
+}
+
 void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 		  off_t off, struct fuse_file_info *fi)
 {
@@ -323,9 +332,10 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 		reply_err(req, err);
 		return;
 	}
+	err = direct ? watch_error(file) : 0;
 	fd = direct ? file_direct_fd(file) : file->fd;
-	if (fd < 0) {
-		reply_err(req, fd);
+	if (err || fd < 0) {
+		reply_err(req, err ? err : fd);
 		return;
 	}
 	if (file->io->stream && !fi->writepage && !direct)
@@ -347,7 +357,7 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	FILE_AUTO(file);
-	int fd, err = 0;
+	int fd, err;
 
 	file = handle_get(fs_of(req), fi->fh);
 	(void)ino;
@@ -355,6 +365,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_err(req, -EBADF);
 		return;
 	}
+	err = watch_error(file);
 	fd = dup(file->fd);
 	if (fd < 0 || close(fd) < 0)
 		err = -errno;
@@ -365,7 +376,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	      struct fuse_file_info *fi)
 {
 	FILE_AUTO(file);
-	int err = 0;
+	int err;
 
 	file = handle_get(fs_of(req), fi->fh);
 	(void)ino;
@@ -373,6 +384,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		reply_err(req, -EBADF);
 		return;
 	}
+	err = watch_error(file);
 	if ((datasync ? fdatasync(file->fd) : fsync(file->fd)) < 0)
 		err = -errno;
 	reply_err(req, err);

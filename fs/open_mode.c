@@ -13,7 +13,7 @@ struct open_mode open_mode_choose(const struct open_case *open)
 {
 	bool writable = open_is_writable(open->flags);
 	bool appends = writable && (open->flags & O_APPEND);
-	struct open_mode mode = { .noflush = open->local };
+	struct open_mode mode = { .noflush = open->local && !open->gathers };
 
 	if (open->mode != IO_PASSTHROUGH) {
 		/* Only we can append where somebody else appends, too. */

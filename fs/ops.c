@@ -2,6 +2,7 @@
 /* The one table of operations, and what comes before each of them. */
 #include "fs.h"
 #include "rules.h"
+#include "settle.h"
 
 /* Where a request is at work, as far as the kernel has said it. */
 #define PLACE(...)	 (&(struct event_place){ __VA_ARGS__ })
@@ -10,6 +11,18 @@
 #define OF(ino, offset, len)                                  \
 	PLACE(.src = (ino), .src_offset = (uint64_t)(offset), \
 	      .length = (uint64_t)(len))
+
+/*
+ * What was written to a file comes before whatever is asked of it.  Nobody can
+ * read such a file, and its writes go on where they were.
+ */
+static void settle(fuse_req_t req, const struct event_place *place)
+{
+	if (!place->src_name && place->src)
+		watch_settle(fs_of(req), place->src);
+	if (!place->dst_name && place->dst)
+		watch_settle(fs_of(req), place->dst);
+}
 
 /*
  * Every request is an event.  And it ends a refusal that is armed for its
@@ -28,6 +41,7 @@
 	static void seen_##op params                     \
 	{                                                \
 		event_begin(req, OFFLAY_OP_##OP, place); \
+		settle(req, place);                      \
 		refusal_see(req);                        \
 		op_##op args;                            \
 	}
@@ -37,6 +51,7 @@
 	static void seen_##op params                     \
 	{                                                \
 		event_begin(req, OFFLAY_OP_##OP, place); \
+		settle(req, place);                      \
 		refusal_see(req);                        \
 		if (!rules_##op args)                    \
 			op_##op args;                    \

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "file.h"
+#include "gather.h"
 #include "match.h"
 #include "offlay_trace.h"
 
@@ -32,6 +33,7 @@
 struct watch_who {
 	pid_t tid, pgid;
 	uid_t uid;
+	gid_t gid;
 };
 
 /* A handle that a copy may read from; part of struct file_io. */
@@ -72,9 +74,10 @@ bool watch_sources_any(struct watch_sources *sources);
 void watch_source_remove(struct watch_sources *sources,
 			 struct watch_source *source);
 /*
- * Sources that @who may be copying, because this thread, its process or an
- * ancestor of the same user has opened them.  What others have open it must
- * not even be able to guess, by whether extents are shared.  Return: how many.
+ * Sources that @who may be copying, because a process of its process group and
+ * user has them open: this one, an ancestor, or where requests are quick any,
+ * as the other end of a pipe.  What others have open it must not even be able
+ * to guess, by whether extents are shared.  Return: how many.
  */
 unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
 			       bool take,
@@ -137,20 +140,26 @@ struct watch_bond {
 	struct facts_stamp stamp; /* without blocks */
 };
 
-/* One write of the caller's. */
+/* One write of the caller's, or several that were gathered. */
 struct watch_write {
-	fuse_req_t req;
+	fuse_req_t req; /* NULL: was answered before */
 	struct file *dst;
-	const struct fuse_file_info *fi;
+	const struct fuse_file_info *fi; /* with @req */
 	const unsigned char *data;
 	size_t size;
 	uint64_t offset;
-	struct file **ret_src; /* a reference to what was shared, or NULL */
+	struct file **ret_src; /* with @req: a reference to what was shared */
 };
 
 int watch_bond_make(struct watch_bond *bond, struct file *src);
 void watch_bond_end(struct watch_bond *bond);
-/* Is the first whole block of the write the source's, with this shift? */
+/* Bytes; less of a write says nothing about where it comes from. */
+#define WATCH_PROBE_MIN 512u
+
+/*
+ * Is the first whole block of the write the source's, with this shift?  Of a
+ * write without one its beginning is looked at.
+ */
 bool watch_bond_probe(const struct watch_bond *bond,
 		      const struct watch_write *write, uint32_t block,
 		      int64_t shift);
@@ -162,18 +171,117 @@ enum offlay_accel watch_share(struct watch_bond *bond,
 			      const struct watch_write *write, uint64_t skip,
 			      uint64_t length, uint64_t src_offset);
 
-/* ----------------------------------------------------------------- watch.c */
+/* ---------------------------------------------------------- watch_gather.c */
+
+/*
+ * Small writes that go on where the last one ended are answered at once, and
+ * wait until there are enough of them to be compared and cloned together.
+ *
+ * What anybody can observe stays as if they had been written:
+ *  - A write lease on the destination: the kernel grants it only while nobody
+ *    else has the file open, on the backing or through any mount, and whoever
+ *    opens it then waits until everything is in it.
+ *  - Any request for the inode comes after everything is in it: watch_settle().
+ *  - None waits for longer than WATCH_GATHER_AGE.
+ *  - Room on the disk is looked for before, and an error is told by the next
+ *    write, fsync or close.
+ *  - They survive the daemon: gather.h.
+ * What is left is stat(2) on the backing itself, which may see the file as it
+ * was up to WATCH_GATHER_AGE before.
+ */
+struct watch_gathered {
+	struct gather_slot *slot; /* NULL: there is nothing */
+	int64_t shift;
+	uint64_t end;	/* where it is full, in the file */
+	uint64_t begun; /* file_now(), of the first and the last write */
+	uint64_t last;
+	struct watch_who who; /* wrote the last */
+};
+
+/* Larger writes are not gathered. */
+#define WATCH_GATHER_BELOW (128u << 10)
+
+/* Nanoseconds; without another write, and in all. */
+#define WATCH_GATHER_IDLE 20000000ull
+#define WATCH_GATHER_AGE  100000000ull
 
 struct watch_stream;
+struct watch_gathers;
 
+int watch_gathers_new(struct fs *fs, struct watch_gathers **ret_gathers);
+/* From now on nothing is gathered; takes NULL. */
+void watch_gathers_stop(struct watch_gathers *gathers);
+void watch_gathers_free(struct watch_gathers *gathers); /* takes NULL */
+/* The following three with the stream's lock. */
+
+/* May @write, which comes from the bond's file at @shift, be gathered? */
+bool watch_gather_begin(struct watch_stream *stream,
+			const struct watch_write *write, int64_t shift);
+/* Return: so many bytes of @write were taken; 0: it must be settled first. */
+size_t watch_gather_add(struct watch_stream *stream,
+			const struct watch_write *write);
+/* Everything is in the file afterwards; or a negative errno. */
+int watch_gather_settle(struct watch_stream *stream);
+
+/* ----------------------------------------------------------------- watch.c */
+
+struct watch_state {
+	struct watch_sources sources;
+	struct watch_habits habits;
+	struct watch_gathers *gathers;
+	atomic_uint bonds;
+};
+
+/* Flags under which a write promises more than a clone does. */
+#define WATCH_OTHER_WRITES (O_APPEND | O_DIRECT | O_DSYNC)
+
+/* A destination that may be the target of a copy loop. */
+struct watch_stream {
+	pthread_mutex_t lock; /* guards all below */
+	struct file *file;    /* that it is part of */
+	struct match match;
+	struct watch_bond bond;
+	pid_t pgid;
+	uint64_t program; /* for its habits */
+	bool judged;	  /* may be shared into */
+	bool unlike;	  /* some write was not the source's, or small */
+	bool gathers;	  /* as it was opened: nobody else can see the file */
+	int err; /* of writes that were answered; for the next request */
+	struct watch_gathered gathered;
+};
+
+int watch_state_new(struct fs *fs, struct watch_state **ret_watch);
+/* Before the tables of files and inodes go away; takes NULL. */
+void watch_state_stop(struct watch_state *watch);
+void watch_state_free(struct watch_state *watch); /* takes NULL */
 struct watch_sources *watch_sources(struct fs *fs);
+struct watch_gathers *watch_gathers(struct fs *fs);
 
-/* Called while a handle is being opened; true: its writes must come here. */
-bool watch_open(struct file *file, bool fresh, uint64_t size,
-		const struct fuse_ctx *caller);
+/* How a new handle is to be opened, as far as copies by hand are concerned. */
+struct watch_wish {
+	bool writes;  /* must come here */
+	bool gathers; /* they may be answered before they are in the file */
+};
+
+/* Called while a handle is being opened. */
+struct watch_wish watch_open(struct file *file, bool fresh, uint64_t size,
+			     const struct fuse_ctx *caller);
+/* The handle that wished for it is the only one that can see the file. */
+void watch_may_gather(struct file *file);
 /* At the end of a handle, with file->io. */
 void watch_close(struct file *file);
+/* With the stream's lock, or at its end: it has no source any more. */
+void watch_unbind(struct watch_state *watch, struct watch_stream *stream);
+
+/* ----------------------------------------------------------- watch_write.c */
+
 /* Instead of file_write(), for a handle with a stream. */
 ssize_t watch_write(const struct watch_write *write);
+/*
+ * With the stream's lock: writes or shares all of @write, which comes from the
+ * bond's file at @shift.  Less than that, or a negative errno.
+ */
+ssize_t watch_write_from(struct watch_stream *stream,
+			 const struct watch_write *write, int64_t shift);
 
 #endif

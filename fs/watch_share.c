@@ -100,6 +100,10 @@ bool watch_bond_probe(const struct watch_bond *bond,
 {
 	uint64_t skip = -write->offset & (block - 1), at;
 
+	if (skip + block > write->size) {
+		skip = 0;
+		block = WATCH_PROBE_MIN;
+	}
 	return skip + block <= write->size &&
 	       match_src_offset(shift, write->offset + skip, &at) &&
 	       compare(bond->fd, at, write->data + skip, block) ==
@@ -262,6 +266,9 @@ static int clone_range(const struct watch_bond *bond,
 	int fd = write->dst->fd, err;
 	enum creds_writer writer;
 
+	if (!write->req)
+		return rules_clone(write->dst->fs, bond->fd, src_offset, length,
+				   fd, write->offset + skip);
 	writer = creds_enter_writer(write->req, fd,
 				    file_write_drops(write->req, write->fi));
 	err = rules_clone(write->dst->fs, bond->fd, src_offset, length, fd,

@@ -265,7 +265,8 @@ Test(accel_races, copies_what_was_read_while_the_source_changes, .timeout = 600)
 /* ------------------------------------------------------------ a killed daemon */
 
 /* Copies for ever; *@acked grows with each write that was answered. */
-static void copy_until_killed(const char *dir, _Atomic uint64_t *acked)
+static void copy_until_killed(const char *dir, size_t piece,
+			      _Atomic uint64_t *acked)
 {
 	static unsigned char buf[PIECE];
 	char path[PATH_MAX];
@@ -275,18 +276,20 @@ static void copy_until_killed(const char *dir, _Atomic uint64_t *acked)
 	src = open(path, O_RDONLY);
 	path_in(path, dir, "dst");
 	dst = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	for (uint64_t at = 0;; at += PIECE) {
-		ssize_t n = pread(src, buf, PIECE, (off_t)at % (64 * MIB));
+	for (uint64_t at = 0;; at += piece) {
+		ssize_t n = pread(src, buf, piece, (off_t)at % (64 * MIB));
 
-		if (n != PIECE || pwrite(dst, buf, PIECE, (off_t)at) != n)
+		if (n != (ssize_t)piece ||
+		    pwrite(dst, buf, piece, (off_t)at) != n)
 			break;
-		atomic_store(acked, at + PIECE);
+		atomic_store(acked, at + piece);
 	}
 	_exit(0);
 }
 
 /* After so many writes, and perhaps a few more. */
-static void kill_in_the_middle(enum backing backing, unsigned int writes)
+static void kill_in_the_middle(enum backing backing, size_t piece,
+			       unsigned int writes)
 {
 	_Atomic uint64_t *acked = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 				       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -304,8 +307,8 @@ static void kill_in_the_middle(enum backing backing, unsigned int writes)
 	mount_open(dir, "accel", &mount);
 	child = fork();
 	if (child == 0)
-		copy_until_killed(mount.point, acked);
-	for (int i = 0; i < 20000 && atomic_load(acked) < writes * PIECE; i++)
+		copy_until_killed(mount.point, piece, acked);
+	for (int i = 0; i < 20000 && atomic_load(acked) < writes * piece; i++)
 		process_sleep_ms(1);
 	kill(mount.pid, SIGKILL);
 	waitpid(child, NULL, 0);
@@ -315,14 +318,14 @@ static void kill_in_the_middle(enum backing backing, unsigned int writes)
 	close(fd);
 	path_in(path, dir, "dst");
 	fd = open(path, O_RDONLY);
-	for (uint64_t at = 0; at < atomic_load(acked); at += PIECE) {
-		cr_assert_eq(pread(fd, dst, PIECE, (off_t)at), PIECE);
-		cr_assert_eq(memcmp(dst, src + at % (64 * MIB), PIECE), 0,
+	for (uint64_t at = 0; at < atomic_load(acked); at += piece) {
+		cr_assert_eq(pread(fd, dst, piece, (off_t)at), (ssize_t)piece);
+		cr_assert_eq(memcmp(dst, src + at % (64 * MIB), piece), 0,
 			     "%s: %llu of %llu", backing_name(backing),
 			     (unsigned long long)at,
 			     (unsigned long long)atomic_load(acked));
 	}
-	cr_assert(atomic_load(acked) >= writes * PIECE);
+	cr_assert(atomic_load(acked) >= writes * piece);
 	close(fd);
 	cr_assert(unlink(path) == 0 || errno == ENOENT);
 	munmap(src, 64 * MIB);
@@ -335,8 +338,10 @@ Test(accel_races, loses_nothing_when_the_daemon_is_killed, .timeout = 120)
 	for (unsigned int i = 0; i < 2 * sample_amount(2, 5, 50); i++) {
 		enum backing backing = i % 2 ? BACKING_XFS : BACKING_BTRFS;
 
-		if (backing_is_selected(backing))
-			kill_in_the_middle(backing, i * 137 % 1000);
+		if (!backing_is_selected(backing))
+			continue;
+		kill_in_the_middle(backing, PIECE, i * 137 % 1000);
+		kill_in_the_middle(backing, 4096, i * 1371 % 10000);
 	}
 }
 
@@ -366,7 +371,7 @@ static uint64_t fill(const char *path, struct sample_rng *rng)
 }
 
 /* Copies by hand; what was answered must be there, whatever came then. */
-static int copy_and_check(const char *dir, uint64_t size)
+static int copy_and_check(const char *dir, size_t piece, uint64_t size)
 {
 	static unsigned char buf[PIECE], now[PIECE];
 	char path[PATH_MAX];
@@ -377,20 +382,22 @@ static int copy_and_check(const char *dir, uint64_t size)
 	path_in(path, dir, "src");
 	src = open(path, O_RDONLY);
 	path_in(path, dir, "dst");
-	dst = open(path, O_RDWR | O_CREAT | O_TRUNC, 0644);
+	dst = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 	if (dst < 0) {
 		err = -errno;
 		close(src);
 		return err;
 	}
 	while (at < size && !err) {
-		n = pread(src, buf, PIECE, (off_t)at);
+		n = pread(src, buf, piece, (off_t)at);
 		n = pwrite(dst, buf, (size_t)n, (off_t)at);
 		if (n < 0)
 			err = -errno;
 		else
 			at += (uint64_t)n;
 	}
+	cr_assert_eq(close(dst), 0);
+	dst = open(path, O_RDONLY);
 	for (uint64_t i = 0; i < at; i += PIECE) {
 		n = pread(src, buf, PIECE, (off_t)i);
 		n = at - i < (uint64_t)n ? (ssize_t)(at - i) : n;
@@ -418,9 +425,11 @@ static void copy_on_a_full_disk(enum backing backing)
 	path_in(path, mount.point, "rest");
 	fill(path, &rng);
 	/* Clones need no room for data; but for what they do need. */
-	err = copy_and_check(mount.point, 32 * MIB);
-	cr_expect(err == 0 || err == -ENOSPC, "%s: %s", backing_name(backing),
-		  errno_name(err));
+	for (size_t piece = 4096; piece <= PIECE; piece *= 32) {
+		err = copy_and_check(mount.point, piece, 32 * MIB);
+		cr_expect(err == 0 || err == -ENOSPC, "%s: %s",
+			  backing_name(backing), errno_name(err));
+	}
 	path_in(path, mount.point, "more");
 	cr_expect_lt(fill(path, &rng), 16 * MIB);
 	mount_close(&mount);

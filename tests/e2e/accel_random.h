@@ -22,7 +22,8 @@ enum { MOUNTED, BARE, N_SIDES };
 struct side {
 	char dir[PATH_MAX];  /* where the program works */
 	char back[PATH_MAX]; /* the same, below the mount */
-	int src, dst, writer, reader;
+	int src, dst, writer;
+	int reader;	    /* of the destination, all the time; or -1 */
 	unsigned char *map; /* of the source, by a writer */
 	size_t map_size;
 	unsigned char *buf;
@@ -51,6 +52,9 @@ void program_fail(struct program *p, const char *what)
 /* Both sides must have answered the same. */
 void program_same(struct program *p, const long long result[N_SIDES],
 		  const char *what);
+/* Of the destination: the one that is there, or a new one. */
+int program_reader_begin(const struct side *side, const char *dir);
+void program_reader_end(const struct side *side, int fd);
 /* DIR/NAME: one of the last four that were asked for. */
 const char *program_path(const char *dir, const char *name);
 

@@ -22,8 +22,14 @@ static size_t chunk(struct program *p)
 /* Reads from the source and writes what was read, as copies do. */
 static void copy_on(struct program *p)
 {
+	static const size_t small[] = { 512, 1000, 4096, 4096, 8192, 10240 };
 	size_t size = chunk(p);
 	unsigned int times = 1 + (unsigned int)program_below(p, 4);
+
+	if (!program_below(p, 3)) {
+		size = small[program_below(p, 6)];
+		times = 1 + (unsigned int)program_below(p, 300000 / size);
+	}
 
 	program_note(p, "copy %u times %zu from %llu to %llu", times, size,
 		     (unsigned long long)p->src_at,
@@ -139,13 +145,15 @@ static void read_back(struct program *p)
 		     (unsigned long long)at);
 	for (int i = 0; i < N_SIDES; i++) {
 		struct side *side = &p->sides[i];
-		int fd = side->reader;
+		int fd = below_mount ? open(program_path(side->back, "dst"),
+					    O_RDONLY)
+				     : program_reader_begin(side, side->dir);
 
-		if (below_mount)
-			fd = open(program_path(side->back, "dst"), O_RDONLY);
 		n[i] = pread(fd, side->buf, size, (off_t)at);
 		if (below_mount)
 			close(fd);
+		else
+			program_reader_end(side, fd);
 	}
 	program_same(p, n, "read of the destination");
 	if (n[BARE] > 0 &&
@@ -158,8 +166,11 @@ static void stat_destination(struct program *p)
 	struct stat st;
 
 	program_note(p, "stat");
+	/* The other way round, what is gathered could not be seen below. */
 	BOTH(p, "st_size of the handle",
 	     fstat(side->dst, &st) ? -1 : st.st_size);
+	BOTH(p, "st_size of the name",
+	     stat(program_path(side->dir, "dst"), &st) ? -1 : st.st_size);
 	BOTH(p, "st_size of the backing",
 	     stat(program_path(side->back, "dst"), &st) ? -1 : st.st_size);
 }
@@ -312,7 +323,7 @@ static void store_destination(struct program *p)
 	struct stat st;
 	size_t size, at;
 
-	if (fstat(p->sides[BARE].reader, &st) || st.st_size < 4096)
+	if (fstat(p->sides[BARE].dst, &st) || st.st_size < 4096)
 		return;
 	size = (size_t)st.st_size;
 	at = program_below(p, size);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Writes that were answered before they were in the file: watch_gather.c. */
+#ifndef OFFLAY_SETTLE_H
+#define OFFLAY_SETTLE_H
+
+#include "fs.h"
+
+/* Use watch_settle(). */
+bool watch_settle_some(struct fs *fs, fuse_ino_t ino);
+/*
+ * Puts into files what was written to them and answered, before anybody can
+ * look: into one, or into all (0).  True: there was something.
+ */
+static inline bool watch_settle(struct fs *fs, fuse_ino_t ino)
+{
+	return atomic_load(&fs->gathering) && watch_settle_some(fs, ino);
+}
+/* What became of such writes to a handle, once: 0 or a negative errno. */
+int watch_error(struct file *file);
+
+#endif

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+/* Writes into files that are watched: shared, gathered or written. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "watch.h"
+
+/* Streams with a source at once: each holds one more descriptor. */
+#define BONDS_MAX 32
+
+/* The one place that knows of every decision. */
+static void count(const struct watch_write *write, enum offlay_accel outcome,
+		  uint64_t bytes)
+{
+	struct stats *stats = write->dst->fs->stats;
+	bool shared = outcome == OFFLAY_ACCEL_SHARED;
+
+	stats_add(stats,
+		  shared ? OFFLAY_STAT_ACCEL_HITS : OFFLAY_STAT_ACCEL_MISSES,
+		  1);
+	stats_add(stats,
+		  shared ? OFFLAY_STAT_ACCEL_BYTES_SHARED
+			 : OFFLAY_STAT_ACCEL_BYTES_WRITTEN,
+		  bytes);
+	stats_add(stats, OFFLAY_STAT_ACCEL_WHY + outcome, 1);
+}
+
+/* A write that was made a clone is told of as a copy. */
+static void tell(const struct watch_stream *stream,
+		 const struct watch_write *write, uint64_t skip,
+		 uint64_t src_offset, uint64_t length)
+{
+	struct offlay_result result = { .copied = length, .cloned = length };
+	struct event_unasked event = {
+		.op = OFFLAY_OP_WRITE,
+		.flags = OFFLAY_EVENT_ACCEL,
+		.tid = stream->gathered.who.tid,
+		.uid = stream->gathered.who.uid,
+		.src = stream->bond.src,
+		.dst = write->dst,
+		.src_offset = src_offset,
+		.dst_offset = write->offset + skip,
+		.result = &result,
+	};
+
+	if (!write->req) {
+		event_tell_unasked(write->dst->fs, &event);
+		return;
+	}
+	event_upgrade(write->req, OFFLAY_OP_WRITE, OFFLAY_EVENT_ACCEL);
+	atomic_fetch_add(&stream->bond.src->refs, 1);
+	*write->ret_src = stream->bond.src;
+	event_files(write->req, stream->bond.src, write->dst);
+	event_range(write->req, src_offset, write->offset + skip, length);
+	event_copied(write->req, &result);
+}
+
+/* ------------------------------------------------------- finding a source */
+
+/* Takes the reference to @src. */
+static bool make_bond(struct watch_state *watch, struct watch_stream *stream,
+		      struct file *src)
+{
+	if (stream->bond.src == src) {
+		handle_put(src);
+		return true;
+	}
+	watch_unbind(watch, stream);
+	if (atomic_fetch_add(&watch->bonds, 1) < BONDS_MAX &&
+	    watch_bond_make(&stream->bond, src) == 0)
+		return true;
+	atomic_fetch_sub(&watch->bonds, 1);
+	handle_put(src);
+	return false;
+}
+
+/* At the same offset, then wherever its beginning is found in the write. */
+static bool fits(struct watch_stream *stream, const struct watch_write *write,
+		 const struct watch_candidate *candidate, int64_t *ret_shift)
+{
+	uint32_t block = stream->match.block;
+
+	*ret_shift = 0;
+	if (watch_bond_probe(&stream->bond, write, block, 0))
+		return true;
+	return watch_source_find(watch_sources(write->dst->fs), candidate,
+				 stream->pgid, stream->bond.fd, block,
+				 write->data, write->size, write->offset,
+				 ret_shift);
+}
+
+static bool look_for_source(struct watch_stream *stream,
+			    const struct watch_write *write, int64_t *ret_shift)
+{
+	struct watch_candidate candidates[WATCH_CANDIDATES];
+	struct fs *fs = write->dst->fs;
+	struct watch_who who = {
+		.tid = fuse_req_ctx(write->req)->pid,
+		.pgid = stream->pgid,
+		.uid = fuse_req_ctx(write->req)->uid,
+		.gid = fuse_req_ctx(write->req)->gid,
+	};
+	bool found = false;
+	unsigned int n;
+
+	n = watch_source_list(fs, &who, true, candidates);
+	for (unsigned int i = 0; i < n; i++) {
+		struct file *src = candidates[i].file;
+
+		if (found || src->inode == write->dst->inode)
+			handle_put(src);
+		else if (make_bond(fs->watch, stream, src))
+			found = fits(stream, write, &candidates[i], ret_shift);
+	}
+	return found;
+}
+
+/* The shift to try; false if there is none. */
+static bool find_source(struct watch_stream *stream,
+			const struct watch_write *write, int64_t *ret_shift)
+{
+	struct match *match = &stream->match;
+
+	*ret_shift = match->shift;
+	if (match->state == MATCH_FOLLOWING)
+		return stream->bond.src;
+	/* Mostly it goes on where it went before. */
+	if (match->shared && stream->bond.src &&
+	    watch_bond_probe(&stream->bond, write, match->block, match->shift))
+		return true;
+	return look_for_source(stream, write, ret_shift);
+}
+
+/* -------------------------------------------------------- writing and sharing */
+
+static bool cut_write(struct watch_stream *stream,
+		      const struct watch_write *write, int64_t shift,
+		      struct match_cut *ret_cut, uint64_t *ret_src_offset)
+{
+	struct match_try try = {
+		.dst_offset = write->offset,
+		.length = write->size,
+	};
+	struct stat src, dst;
+
+	if (!match_src_offset(shift, write->offset, &try.src_offset) ||
+	    fstat(stream->bond.fd, &src) < 0 || fstat(write->dst->fd, &dst) < 0)
+		return false;
+	try.src_size = (uint64_t)src.st_size;
+	try.dst_size = (uint64_t)dst.st_size;
+	*ret_src_offset = try.src_offset;
+	return match_cut(&stream->match, &try, ret_cut);
+}
+
+static ssize_t write_part(const struct watch_write *write, uint64_t skip,
+			  uint64_t length)
+{
+	if (!write->req)
+		return file_write_own(write->dst, write->data + skip, length,
+				      (off_t)(write->offset + skip));
+	return file_write(write->req, write->dst, write->dst->fd, write->fi,
+			  write->data + skip, length,
+			  (off_t)(write->offset + skip));
+}
+
+/* The destination is judged once: what is copied into it may change it. */
+static bool may_share_into(struct watch_stream *stream, struct file *dst)
+{
+	uint32_t reasons;
+
+	if (stream->judged)
+		return true;
+	stream->judged = verdict_reach(dst, OFFLAY_DESTINATION, &reasons) ==
+				 0 &&
+			 !(reasons & OFFLAY_REASONS_POLICY);
+	return stream->judged;
+}
+
+/* What the next write can expect after this one. */
+static void learn(struct watch_stream *stream, const struct watch_write *write,
+		  enum offlay_accel outcome, int64_t shift, uint64_t length)
+{
+	switch (outcome) {
+	case OFFLAY_ACCEL_SHARED:
+		match_hit(&stream->match, shift, length);
+		break;
+	case OFFLAY_ACCEL_BUSY:
+	case OFFLAY_ACCEL_COLD:
+	case OFFLAY_ACCEL_BROKEN:
+	case OFFLAY_ACCEL_HOLE:
+		match_busy(&stream->match, shift, write->size);
+		break;
+	case OFFLAY_ACCEL_INELIGIBLE:
+	case OFFLAY_ACCEL_REFUSED:
+		match_give_up(&stream->match);
+		break;
+	default:
+		stream->unlike = true;
+		match_miss(&stream->match, write->size);
+	}
+	if (stream->match.state == MATCH_GIVEN_UP)
+		watch_unbind(write->dst->fs->watch, stream);
+}
+
+/* In the order of the range, as a plain write has it. */
+static ssize_t write_cut(struct watch_stream *stream,
+			 const struct watch_write *write,
+			 const struct match_cut *cut, int64_t shift,
+			 uint64_t src_offset)
+{
+	uint64_t end = cut->head + cut->middle;
+	enum offlay_accel outcome = OFFLAY_ACCEL_INELIGIBLE;
+	ssize_t n = 0;
+
+	if (cut->head) {
+		n = write_part(write, 0, cut->head);
+		if (n < 0 || (uint64_t)n < cut->head)
+			return n;
+	}
+	if (may_share_into(stream, write->dst))
+		outcome = watch_share(&stream->bond, write, cut->head,
+				      cut->middle, src_offset + cut->head);
+	count(write, outcome, cut->middle);
+	if (outcome != OFFLAY_ACCEL_SHARED) {
+		end = cut->head;
+	} else {
+		file_changed(write->dst->inode);
+		tell(stream, write, cut->head, src_offset + cut->head,
+		     cut->middle);
+	}
+	learn(stream, write, outcome, shift, cut->middle);
+	if (end == write->size)
+		return (ssize_t)end;
+	n = write_part(write, end, write->size - end);
+	if (n < 0)
+		return end ? (ssize_t)end : n;
+	return (ssize_t)end + n;
+}
+
+static ssize_t write_plain(struct watch_stream *stream,
+			   const struct watch_write *write,
+			   enum offlay_accel outcome)
+{
+	count(write, outcome, write->size);
+	learn(stream, write, outcome, 0, write->size);
+	return write_part(write, 0, write->size);
+}
+
+ssize_t watch_write_from(struct watch_stream *stream,
+			 const struct watch_write *write, int64_t shift)
+{
+	struct match_cut cut;
+	uint64_t src_offset;
+
+	if (stream->match.state == MATCH_GIVEN_UP)
+		return write_part(write, 0, write->size);
+	if (!cut_write(stream, write, shift, &cut, &src_offset))
+		return write_plain(stream, write, OFFLAY_ACCEL_SMALL);
+	return write_cut(stream, write, &cut, shift, src_offset);
+}
+
+/* What is not gathered now: written, shared, or the first to be gathered. */
+static ssize_t write_first(struct watch_stream *stream,
+			   const struct watch_write *write)
+{
+	int64_t shift;
+
+	if (stream->match.state == MATCH_GIVEN_UP)
+		return write_part(write, 0, write->size);
+	if (write->size < WATCH_PROBE_MIN &&
+	    stream->match.state != MATCH_FOLLOWING)
+		return write_plain(stream, write, OFFLAY_ACCEL_SMALL);
+	if (!find_source(stream, write, &shift))
+		return write_plain(stream, write, OFFLAY_ACCEL_DIFFERENT);
+	if (watch_gather_begin(stream, write, shift))
+		return (ssize_t)watch_gather_add(stream, write);
+	return watch_write_from(stream, write, shift);
+}
+
+/* With the stream's lock. */
+static ssize_t write_watched(struct watch_stream *stream,
+			     const struct watch_write *write)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < write->size) {
+		struct watch_write rest = *write;
+
+		rest.data += done;
+		rest.size -= done;
+		rest.offset += done;
+		n = stream->gathered.slot
+			    ? (ssize_t)watch_gather_add(stream, &rest)
+			    : 0;
+		if (!n)
+			n = watch_gather_settle(stream);
+		if (!n)
+			n = write_first(stream, &rest);
+		if (n <= 0)
+			return done ? (ssize_t)done : n;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+/* An error of earlier writes comes first, and nothing is written then. */
+static ssize_t write_after(struct watch_stream *stream,
+			   const struct watch_write *write)
+{
+	int err = stream->err;
+
+	stream->err = 0;
+	if (!err && (write->fi->flags & WATCH_OTHER_WRITES))
+		err = watch_gather_settle(stream);
+	if (err)
+		return err;
+	if (write->fi->flags & WATCH_OTHER_WRITES)
+		return write_part(write, 0, write->size);
+	return write_watched(stream, write);
+}
+
+ssize_t watch_write(const struct watch_write *write)
+{
+	struct watch_stream *stream = write->dst->io->stream;
+	ssize_t n;
+
+	pthread_mutex_lock(&stream->lock);
+	n = write_after(stream, write);
+	pthread_mutex_unlock(&stream->lock);
+	return n;
+}

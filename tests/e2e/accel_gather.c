@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+/* Small writes of a copy are gathered, and nobody can tell. */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "accel_scene.h"
+
+static const enum backing backings[] = { BACKING_BTRFS, BACKING_XFS };
+
+/* ------------------------------------------------------- who looks, and sees */
+
+static void look_by_stat(struct scene *scene)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	scene_path(scene, path, "dst");
+	cr_assert_eq(stat(path, &st), 0);
+	cr_expect_eq((uint64_t)st.st_size, scene->at);
+	cr_expect_eq((uint64_t)st.st_blocks * 512 > 0, true);
+}
+
+static void look_by_fstat(struct scene *scene)
+{
+	struct stat st;
+
+	cr_assert_eq(fstat(scene->dst, &st), 0);
+	cr_expect_eq((uint64_t)st.st_size, scene->at);
+}
+
+static void look_by_read(struct scene *scene)
+{
+	char path[PATH_MAX];
+
+	scene_path(scene, path, "dst");
+	scene_expect_start(scene, open(path, O_RDONLY), "reader");
+}
+
+static void look_by_other_mount(struct scene *scene)
+{
+	char path[PATH_MAX];
+
+	volume_path(path, scene->other.point, "dst");
+	scene_expect_start(scene, open(path, O_RDONLY),
+			   "reader by another mount");
+}
+
+static void look_by_mapping(struct scene *scene)
+{
+	char path[PATH_MAX];
+	unsigned char *map;
+	int fd;
+
+	scene_path(scene, path, "dst");
+	fd = open(path, O_RDONLY);
+	map = mmap(NULL, scene->at, PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	cr_assert_neq(map, MAP_FAILED);
+	cr_expect_eq(memcmp(map, scene->buf, scene->at), 0);
+	munmap(map, scene->at);
+}
+
+static void look_after_fsync(struct scene *scene)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	cr_assert_eq(fsync(scene->dst), 0);
+	volume_path(path, scene->dir, "dst");
+	cr_assert_eq(stat(path, &st), 0);
+	cr_expect_eq((uint64_t)st.st_size, scene->at);
+}
+
+static void look_after_close(struct scene *scene)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	/* Any close(2) will do. */
+	cr_assert_eq(close(dup(scene->dst)), 0);
+	volume_path(path, scene->dir, "dst");
+	cr_assert_eq(stat(path, &st), 0);
+	cr_expect_eq((uint64_t)st.st_size, scene->at);
+}
+
+static void look_by_seek(struct scene *scene)
+{
+	cr_expect_eq(lseek(scene->dst, 0, SEEK_END), (off_t)scene->at);
+	cr_expect_eq(lseek(scene->dst, 0, SEEK_HOLE), (off_t)scene->at);
+	cr_expect_eq(lseek(scene->dst, 0, SEEK_END), (off_t)scene->at);
+}
+
+static void look_by_copy(struct scene *scene)
+{
+	char path[PATH_MAX];
+	off_t from = 0;
+	int fd, to;
+
+	scene_path(scene, path, "dst");
+	fd = open(path, O_RDONLY);
+	scene_path(scene, path, "copy");
+	to = open(path, O_RDWR | O_CREAT | O_TRUNC, 0644);
+	while (copy_file_range(fd, &from, to, NULL, SIZE, 0) > 0)
+		;
+	close(fd);
+	scene_expect_start(scene, to, "copy");
+}
+
+static void look_after_truncation(struct scene *scene)
+{
+	char path[PATH_MAX];
+
+	scene_path(scene, path, "dst");
+	scene->at -= 1000;
+	cr_assert_eq(truncate(path, (off_t)scene->at), 0);
+	cr_assert_eq(lseek(scene->dst, (off_t)scene->at, SEEK_SET),
+		     (off_t)scene->at);
+	look_by_read(scene);
+}
+
+static void look_after_truncation_below(struct scene *scene)
+{
+	char path[PATH_MAX];
+
+	volume_path(path, scene->dir, "dst");
+	scene->at -= 1000;
+	cr_assert_eq(truncate(path, (off_t)scene->at), 0);
+	cr_assert_eq(lseek(scene->dst, (off_t)scene->at, SEEK_SET),
+		     (off_t)scene->at);
+	look_by_read(scene);
+}
+
+/* What was written before chmod(2) must not take away what that gives. */
+static void look_after_chmod(struct scene *scene)
+{
+	struct stat st;
+
+	cr_assert_eq(fchmod(scene->dst, 06755), 0);
+	look_by_stat(scene);
+	cr_assert_eq(fstat(scene->dst, &st), 0);
+	cr_expect_eq(st.st_mode & 07777, 06755u);
+	cr_assert_eq(fchmod(scene->dst, 0644), 0);
+}
+
+static void look_at_times(struct scene *scene)
+{
+	const struct timespec times[2] = { { 1000, 0 }, { 2000, 0 } };
+	struct stat st;
+
+	cr_assert_eq(futimens(scene->dst, times), 0);
+	usleep(50000);
+	cr_assert_eq(fstat(scene->dst, &st), 0);
+	cr_expect_eq(st.st_mtime, 2000, "a write after that: %lld",
+		     (long long)st.st_mtime);
+}
+
+static void look_by_link(struct scene *scene)
+{
+	char path[PATH_MAX], linked[PATH_MAX];
+	struct stat st;
+
+	scene_path(scene, path, "dst");
+	scene_path(scene, linked, "linked");
+	unlink(linked);
+	cr_assert_eq(link(path, linked), 0);
+	cr_assert_eq(stat(linked, &st), 0);
+	cr_expect_eq((uint64_t)st.st_size, scene->at);
+	unlink(linked);
+}
+
+static void look_after_rename(struct scene *scene)
+{
+	char path[PATH_MAX], moved[PATH_MAX];
+
+	scene_path(scene, path, "dst");
+	scene_path(scene, moved, "moved");
+	cr_assert_eq(rename(path, moved), 0);
+	cr_assert_eq(rename(moved, path), 0);
+	scene_look_below(scene);
+}
+
+static void look_by_listing(struct scene *scene)
+{
+	DIR *dir = opendir(scene->mount.point);
+	struct dirent *entry;
+	struct stat st;
+
+	cr_assert(dir);
+	while ((entry = readdir(dir))) {
+		if (strcmp(entry->d_name, "dst"))
+			continue;
+		cr_assert_eq(fstatat(dirfd(dir), "dst", &st, 0), 0);
+		cr_expect_eq((uint64_t)st.st_size, scene->at);
+	}
+	closedir(dir);
+}
+
+static void look_after_a_while(struct scene *scene)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	usleep(200000);
+	volume_path(path, scene->dir, "dst");
+	cr_assert_eq(stat(path, &st), 0);
+	cr_expect_eq((uint64_t)st.st_size, scene->at);
+}
+
+static const struct {
+	const char *name;
+	void (*look)(struct scene *scene);
+} looks[] = {
+	{ "stat", look_by_stat },
+	{ "fstat", look_by_fstat },
+	{ "read", look_by_read },
+	{ "read of the backing", scene_look_below },
+	{ "read by another mount", look_by_other_mount },
+	{ "mmap", look_by_mapping },
+	{ "fsync", look_after_fsync },
+	{ "close", look_after_close },
+	{ "lseek", look_by_seek },
+	{ "copy_file_range", look_by_copy },
+	{ "truncate", look_after_truncation },
+	{ "truncate of the backing", look_after_truncation_below },
+	{ "fchmod", look_after_chmod },
+	{ "futimens", look_at_times },
+	{ "link", look_by_link },
+	{ "rename", look_after_rename },
+	{ "readdir", look_by_listing },
+	{ "time", look_after_a_while },
+};
+
+static void look_in_every_way(struct scene *scene)
+{
+	for (size_t i = 0; i < sizeof(looks) / sizeof(*looks); i++) {
+		unsigned int gathered = 0;
+
+		scene_copy_begin(scene);
+		for (unsigned int pieces = 1; pieces < 100; pieces += 13) {
+			scene_copy_some(scene, pieces % 20 + 1);
+			gathered += scene_is_gathered(scene);
+			looks[i].look(scene);
+			usleep(2000); /* for what was open to be closed */
+		}
+		/* Most of the time: it may have waited for too long. */
+		cr_expect_geq(gathered, 3u, "%s: %u", looks[i].name, gathered);
+		scene_look_below(scene);
+		scene_copy_end(scene);
+	}
+}
+
+Test(accel_gather, shows_what_was_written, .timeout = 120)
+{
+	static struct scene scene;
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!backing_is_selected(backings[i]))
+			continue;
+		scene_open(&scene, backings[i]);
+		look_in_every_way(&scene);
+		scene_close(&scene);
+	}
+}
