@@ -53,6 +53,7 @@ void handover_init(struct handover *handover, struct fs *fs)
 		return;
 	pthread_join(thread, NULL);
 	atomic_store(&handover->possible, possible);
+	fs->quick = possible;
 }
 
 void handover_done(struct handover *handover)

@@ -100,6 +100,14 @@ static bool is_related(struct fs *fs, pid_t writer, pid_t reader)
 	return false;
 }
 
+/* Whoever may look at a process may know what it has open. */
+static bool may_know(const struct watch_who *who, const struct watch_who *other)
+{
+	return who->pgid == other->pgid &&
+	       (!who->uid ||
+		(who->uid == other->uid && who->gid == other->gid));
+}
+
 static unsigned int list_group(struct watch_sources *sources,
 			       const struct watch_who *who, bool take,
 			       struct watch_candidate *ret_list)
@@ -110,10 +118,8 @@ static unsigned int list_group(struct watch_sources *sources,
 	pthread_mutex_lock(&sources->lock);
 	for (source = *bucket_of(sources, who->pgid);
 	     source && count < WATCH_CANDIDATES; source = source->next) {
-		if (source->who.pgid != who->pgid ||
-		    (who->uid && source->who.uid != who->uid))
-			continue;
-		if (take && !handle_take(source->file))
+		if (!may_know(who, &source->who) ||
+		    (take && !handle_take(source->file)))
 			continue;
 		ret_list[count++] = (struct watch_candidate){
 			take ? source->file : NULL,
@@ -134,7 +140,7 @@ unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
 
 	count = list_group(watch_sources(fs), who, take, list);
 	for (unsigned int i = 0; i < count; i++) {
-		if (is_related(fs, who->tid, list[i].tid))
+		if (fs->quick || is_related(fs, who->tid, list[i].tid))
 			ret_candidates[kept++] = list[i];
 		else if (take)
 			handle_put(list[i].file);

@@ -90,6 +90,7 @@ static const struct {
 	const char *name;
 	const char *command; /* in the mount, with src and dst */
 	bool shared;
+	bool piped; /* by two processes: only where requests are quick */
 } programs[] = {
 	{ "cp", "cp --reflink=never src dst", true },
 	{ "cp -p", "cp -p --reflink=never src dst", true },
@@ -108,6 +109,8 @@ static const struct {
 	{ "rsync", "rsync --whole-file src dst", true },
 	{ "dd 4K", "dd if=src of=dst bs=4K", true },
 	{ "dd in odd pieces", "dd if=src of=dst bs=999", true },
+	{ "tar", "mkdir -p x && tar c src | tar x -C x && mv x/src dst", true,
+	  true },
 	{ "dd, direct", "dd if=src of=dst bs=128K oflag=direct conv=notrunc",
 	  false },
 	{ "dd, synchronous", "dd if=src of=dst bs=1M oflag=dsync", false },
@@ -136,6 +139,7 @@ ParameterizedTestParameters(accel, shares_what_programs_copy)
 static void run_program(const struct place *place, size_t i)
 {
 	const struct user *user = place->mount.uid ? &mount_user : NULL;
+	bool is_quick = !user && sysconf(_SC_NPROCESSORS_ONLN) > 1;
 	char command[PATH_MAX + 512], word[64];
 	struct command_result result;
 	char *argv[] = { "sh", "-c", command, NULL };
@@ -152,7 +156,9 @@ static void run_program(const struct place *place, size_t i)
 		 place->mount.point, programs[i].command);
 	cr_assert_eq(command_run(argv, user, 60, &result), 0, "%s: %s",
 		     programs[i].name, result.err);
-	expect_shared(place, "dst", programs[i].shared, programs[i].name);
+	expect_shared(place, "dst",
+		      programs[i].shared && (!programs[i].piped || is_quick),
+		      programs[i].name);
 }
 
 ParameterizedTest(const struct program_case *param, accel,
