@@ -174,15 +174,25 @@ static int job_check(const struct copy_job *job, uint64_t asked)
 }
 
 static int look_at_volume(const struct copy_job *job, int fd,
+			  const struct sys_file *file,
 			  const struct sys_volume *known,
 			  struct sys_volume *ret_volume)
 {
-	const struct offlay_engine *engine = job->engine;
+	struct offlay_engine *engine = job->engine;
+	uint64_t now;
+	int err;
 
-	if (!known)
-		return engine->ops->volume(engine->ctx, fd, ret_volume);
-	*ret_volume = *known;
-	return 0;
+	if (known) {
+		*ret_volume = *known;
+		return 0;
+	}
+	now = engine->ops->now(engine->ctx);
+	if (copy_volume_find(&engine->pairs, file->dev, now, ret_volume))
+		return 0;
+	err = engine->ops->volume(engine->ctx, fd, ret_volume);
+	if (!err)
+		copy_volume_keep(&engine->pairs, file->dev, now, ret_volume);
+	return err;
 }
 
 static int job_learn_pair(struct copy_job *job, const struct copy_known *known)
@@ -190,11 +200,11 @@ static int job_learn_pair(struct copy_job *job, const struct copy_known *known)
 	struct offlay_engine *engine = job->engine;
 	int err;
 
-	err = look_at_volume(job, job->src_fd, known->src_volume,
+	err = look_at_volume(job, job->src_fd, &job->src, known->src_volume,
 			     &job->src_volume);
 	if (!err)
-		err = look_at_volume(job, job->dst_fd, known->dst_volume,
-				     &job->dst_volume);
+		err = look_at_volume(job, job->dst_fd, &job->dst,
+				     known->dst_volume, &job->dst_volume);
 	if (err)
 		return err;
 	job->key = (struct copy_pair_key){

@@ -7,6 +7,9 @@
 /* How long a method that declined for a whole pair is left alone. */
 #define PAIR_RETRY_NS (30ull * 1000 * 1000 * 1000)
 
+/* How long a filesystem is not asked again what it is. */
+#define VOLUME_NS (100ull * 1000 * 1000)
+
 static bool key_equal(const struct copy_pair_key *a,
 		      const struct copy_pair_key *b)
 {
@@ -85,5 +88,31 @@ void copy_pair_declined(struct copy_pairs *pairs,
 		slot->offload_errno = err;
 		slot->offload_until = now + PAIR_RETRY_NS;
 	}
+	pthread_mutex_unlock(&pairs->lock);
+}
+
+bool copy_volume_find(struct copy_pairs *pairs, uint64_t dev, uint64_t now,
+		      struct sys_volume *ret_volume)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&pairs->lock);
+	for (size_t i = 0; i < COPY_VOLUMES && !found; i++) {
+		const struct copy_volume *kept = &pairs->volumes[i];
+
+		found = kept->dev == dev && now < kept->until;
+		if (found)
+			*ret_volume = kept->volume;
+	}
+	pthread_mutex_unlock(&pairs->lock);
+	return found;
+}
+
+void copy_volume_keep(struct copy_pairs *pairs, uint64_t dev, uint64_t now,
+		      const struct sys_volume *volume)
+{
+	pthread_mutex_lock(&pairs->lock);
+	pairs->volumes[pairs->next_volume++ % COPY_VOLUMES] =
+		(struct copy_volume){ dev, now + VOLUME_NS, *volume };
 	pthread_mutex_unlock(&pairs->lock);
 }

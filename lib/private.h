@@ -98,11 +98,33 @@ struct copy_pair {
 
 #define COPY_PAIRS 64
 
+/* What a filesystem has said of itself a moment ago. */
+struct copy_volume {
+	uint64_t dev;
+	uint64_t until; /* nanoseconds, as of sys_ops.now; 0: unused */
+	struct sys_volume volume;
+};
+
+/* The files of one copy, and those of another. */
+#define COPY_VOLUMES 4
+
 struct copy_pairs {
 	pthread_mutex_t lock; /* guards all below */
 	uint64_t clock;
 	struct copy_pair slots[COPY_PAIRS];
+	struct copy_volume volumes[COPY_VOLUMES];
+	unsigned int next_volume;
 };
+
+/*
+ * Many small files are copied one after another, and on FUSE or the network
+ * asking is a request of its own.  Numbers of devices are used again, so the
+ * answer is kept for 100 ms.
+ */
+bool copy_volume_find(struct copy_pairs *pairs, uint64_t dev, uint64_t now,
+		      struct sys_volume *ret_volume);
+void copy_volume_keep(struct copy_pairs *pairs, uint64_t dev, uint64_t now,
+		      const struct sys_volume *volume);
 
 void copy_pair_look_up(struct copy_pairs *pairs,
 		       const struct copy_pair_key *key, uint64_t now,

@@ -35,10 +35,12 @@ static int sys_clone(void *ctx, int src_fd, uint64_t src_offset,
 	do {
 		err = ioctl(dst_fd, FICLONERANGE, &range) < 0 ? -errno : 0;
 	} while (err == -EINTR);
-	if (err == -EOPNOTSUPP && clone_is_fuse(dst_fd))
-		err = clone_on_mount(src_fd, src_offset, dst_fd, dst_offset,
-				     length, UINT64_MAX);
-	return err;
+	if (err != -EOPNOTSUPP)
+		return err;
+	/* To ask for its type first would be one more request to a mount. */
+	err = clone_on_mount(src_fd, src_offset, dst_fd, dst_offset, length,
+			     UINT64_MAX);
+	return err == -ENOTTY ? -EOPNOTSUPP : err;
 }
 
 static ssize_t sys_copy_range(void *ctx, int src_fd, uint64_t src_offset,

@@ -101,3 +101,24 @@ Test(copy_pair, replaces_the_pair_that_was_unused_longest)
 		cr_assert_eq(look(n, 0).block, 512, "pair %lu", n);
 	cr_assert_eq(look(1, 0).block, 0);
 }
+
+Test(copy_pair, keeps_what_a_filesystem_is_for_a_moment)
+{
+	const struct sys_volume volume = { .type = 7, .block_size = 4096 };
+	struct sys_volume found = { 0 };
+
+	cr_expect_not(copy_volume_find(&pairs, 5, SECOND, &found));
+	copy_volume_keep(&pairs, 5, SECOND, &volume);
+	cr_assert(copy_volume_find(&pairs, 5, SECOND + SECOND / 20, &found));
+	cr_expect_eq(found.type, 7);
+	cr_expect_eq(found.block_size, 4096);
+	cr_expect_not(copy_volume_find(&pairs, 6, SECOND, &found));
+	/* Another may have got its number by now. */
+	cr_expect_not(copy_volume_find(&pairs, 5, SECOND + SECOND / 5, &found));
+	/* A few at once. */
+	for (uint64_t dev = 10; dev < 10 + COPY_VOLUMES; dev++)
+		copy_volume_keep(&pairs, dev, SECOND, &volume);
+	for (uint64_t dev = 10; dev < 10 + COPY_VOLUMES; dev++)
+		cr_expect(copy_volume_find(&pairs, dev, SECOND, &found));
+	cr_expect_not(copy_volume_find(&pairs, 5, SECOND, &found));
+}

@@ -106,7 +106,7 @@ Test(copy_range, does_not_take_no_bytes_for_the_end_of_file)
 	cr_assert_eq(model_run(&fake, NULL, &whole, &result, &wrong), 0);
 	cr_assert_eq(result.offloaded, 100);
 	fake = remote_files();
-	fake.fault_at = 6;
+	fake.fault_at = 5;
 	cr_assert_eq(model_run(&fake, NULL, &whole, &result, &wrong), 0);
 	cr_assert_eq(fake.fault_call, FAKE_COPY_RANGE);
 	cr_assert_null(wrong, "%s", wrong);
