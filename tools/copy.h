@@ -197,7 +197,7 @@ void copy_tree_unref(struct copy_worker *worker, struct copy_dir *dir);
 /* copy_pool.c: threads that copy the names that the walk finds. */
 int copy_pool_new(struct copy_run *run, struct copy_pool **ret_pool);
 void copy_pool_free(struct copy_pool *pool);
-int copy_pool_submit(struct copy_pool *pool, struct copy_dir *dir,
+int copy_pool_submit(struct copy_worker *worker, struct copy_dir *dir,
 		     struct copy_names *names);
 void copy_pool_settle(struct copy_pool *pool, const struct copy_dir *dir);
 void copy_pool_dir_opened(struct copy_pool *pool);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* Threads that copy the names that the walk of a tree finds. */
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdlib.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "copy.h"
+#include "mount_stats.h"
 
 /* Fewer than two would not overlap anything; more fight over directories. */
 #define POOL_THREADS_MIN 2
@@ -35,6 +38,7 @@ struct copy_pool {
 	bool is_full; /* the walk waits for room in the queue */
 	unsigned int open_dirs;
 	bool is_closed;
+	bool is_decided; /* of the walk: there are as many threads as ever */
 	unsigned int n_threads;
 	pthread_t threads[POOL_THREADS_MAX];
 };
@@ -139,27 +143,40 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static unsigned int wanted_threads(void)
+static bool is_on_mount(int fd)
+{
+	struct offlay_ioc_stats stats;
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC &&
+	       mount_ask_stats(fd, &stats) == 0;
+}
+
+/*
+ * Each file takes a few requests to an offlayfs, which answers one caller at a
+ * time much faster than several that take turns.
+ */
+static unsigned int wanted_threads(const struct copy_dir *dir)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
+	if (is_on_mount(dir->src_fd) || is_on_mount(dir->dst_fd))
+		return 0;
 	if (cpus < POOL_THREADS_MIN)
 		return POOL_THREADS_MIN;
 	return cpus > POOL_THREADS_MAX ? POOL_THREADS_MAX : (unsigned int)cpus;
 }
 
 /**
- * copy_pool_new() - start the threads
+ * copy_pool_new() - a pool that has no threads yet
  * @run: command
  * @ret_pool: set on success
  *
- * Return: 0 or -errno.
+ * Return: 0 or -ENOMEM.
  */
 int copy_pool_new(struct copy_run *run, struct copy_pool **ret_pool)
 {
 	struct copy_pool *pool = calloc(1, sizeof(*pool));
-	unsigned int want = wanted_threads();
-	int err = 0;
 
 	if (!pool)
 		return -ENOMEM;
@@ -168,17 +185,6 @@ int copy_pool_new(struct copy_run *run, struct copy_pool **ret_pool)
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
 	pthread_cond_init(&pool->room, NULL);
-	pthread_mutex_lock(&pool->lock);
-	while (!err && pool->n_threads < want) {
-		err = pthread_create(&pool->threads[pool->n_threads], NULL,
-				     work, pool);
-		pool->n_threads += !err;
-	}
-	pthread_mutex_unlock(&pool->lock);
-	if (!pool->n_threads) {
-		copy_pool_free(pool);
-		return -err;
-	}
 	*ret_pool = pool;
 	return 0;
 }
@@ -205,26 +211,60 @@ void copy_pool_free(struct copy_pool *pool)
 	free(pool);
 }
 
+/* As many as there can be; the walk copies by itself where there are none. */
+static void start_threads(struct copy_pool *pool, unsigned int want)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&pool->lock);
+	while (!err && pool->n_threads < want) {
+		err = pthread_create(&pool->threads[pool->n_threads], NULL,
+				     work, pool);
+		pool->n_threads += !err;
+	}
+	pthread_mutex_unlock(&pool->lock);
+}
+
+static void copy_now(struct copy_worker *worker, struct copy_dir *dir,
+		     struct copy_names *names)
+{
+	struct copy_batch batch = { .dir = dir, .names = *names };
+
+	*names = (struct copy_names){ 0 };
+	copy_share(worker, &batch, 0, batch.names.count);
+	copy_names_done(&batch.names);
+}
+
 /**
  * copy_pool_submit() - have names copied
+ * @worker: of the calling thread, the only one that submits
  * @dir: where they are; a reference is taken
  * @names: taken over and emptied on success
  *
+ * The first directory decides whether threads copy them, or the caller.
  * Waits while enough is queued.
  *
  * Return: 0 or -ENOMEM.
  */
-int copy_pool_submit(struct copy_pool *pool, struct copy_dir *dir,
+int copy_pool_submit(struct copy_worker *worker, struct copy_dir *dir,
 		     struct copy_names *names)
 {
+	struct copy_pool *pool = worker->run->pool;
 	struct copy_batch *batch;
 
 	if (!names->count)
 		return 0;
+	copy_names_sort(names);
+	if (!pool->is_decided)
+		start_threads(pool, wanted_threads(dir));
+	pool->is_decided = true;
+	if (!pool->n_threads) {
+		copy_now(worker, dir, names);
+		return 0;
+	}
 	batch = calloc(1, sizeof(*batch));
 	if (!batch)
 		return -ENOMEM;
-	copy_names_sort(names);
 	batch->dir = dir;
 	batch->names = *names;
 	*names = (struct copy_names){ 0 };

@@ -220,7 +220,6 @@ static unsigned char type_of(const struct copy_dir *dir,
 static int sort_out(struct walk *walk, struct copy_dir *dir,
 		    const struct dirent64 *entry, struct copy_names *files)
 {
-	struct copy_pool *pool = walk->worker->run->pool;
 	unsigned char type;
 	int err;
 
@@ -230,7 +229,7 @@ static int sort_out(struct walk *walk, struct copy_dir *dir,
 	err = copy_names_add(type == DT_DIR ? &dir->subdirs : files,
 			     entry->d_name, entry->d_ino, type);
 	if (!err && files->count == WALK_NAMES)
-		err = copy_pool_submit(pool, dir, files);
+		err = copy_pool_submit(walk->worker, dir, files);
 	return err;
 }
 
@@ -256,7 +255,7 @@ static int read_names(struct walk *walk, struct copy_dir *dir)
 	if (size < 0)
 		err = -errno;
 	if (!err)
-		err = copy_pool_submit(walk->worker->run->pool, dir, &files);
+		err = copy_pool_submit(walk->worker, dir, &files);
 	copy_names_done(&files);
 	copy_names_sort(&dir->subdirs);
 	return err;
@@ -471,7 +470,7 @@ int copy_tree(struct copy_worker *worker, const struct copy_entry *entry,
 		err = copy_pool_new(run, &run->pool);
 		if (err)
 			return fail(&walk, entry, OFFLAY_SOURCE, err,
-				    "cannot start threads to copy");
+				    "cannot copy");
 	}
 	dir = enter(&walk, entry);
 	if (!dir)
