@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "mount.h"
 #include "tool.h"
 
 /* Everything that a tree can hold. */
@@ -49,22 +50,38 @@ static void expect_equal(const char *dir, const char *src, const char *dst)
 	tool_sh(dir, script, NULL);
 }
 
-TOOL_ON_EACH_BACKING(tool_tree, archive_keeps_everything)
+static void archive(const char *dir)
 {
 	struct command_result result;
 
-	tool_sh(place->dir, make_tree, NULL);
-	tool_run(place->dir, NULL, "copy -a t u", 0, &result);
+	tool_sh(dir, make_tree, NULL);
+	tool_run(dir, NULL, "copy -a t u", 0, &result);
 	tool_expect_text(result.out, "306 files, 5 directories, ");
 	tool_expect_text(result.out, "3 hard links");
 	tool_expect_text(result.out, "2 special files");
 	cr_expect_str_empty(result.err);
-	expect_equal(place->dir, "t", "u");
-	tool_sh(place->dir,
+	expect_equal(dir, "t", "u");
+	tool_sh(dir,
 		"test $(stat -c %b u/sparse) -lt 100; "
 		"test u/data -ef u/sub/hard; "
 		"test $(stat -c %t:%T u/null) = 1:3",
 		NULL);
+}
+
+TOOL_ON_EACH_BACKING(tool_tree, archive_keeps_everything)
+{
+	archive(place->dir);
+}
+
+/* There the walk copies by itself. */
+TOOL_ON_EACH_BACKING(tool_tree, archive_keeps_everything_on_a_mount)
+{
+	struct mount mount;
+
+	mount_open(place->dir, "profile=transparent", &mount);
+	archive(mount.point);
+	expect_equal(place->dir, "t", "u");
+	mount_close(&mount);
 }
 
 /* Onto itself, onto what is older, and into a directory with a default ACL. */
