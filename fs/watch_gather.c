@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "lease.h"
 #include "settle.h"
 #include "thread.h"
 #include "watch.h"
@@ -49,26 +50,6 @@ int watch_gathers_new(struct fs *fs, struct watch_gathers **ret_gathers)
 	pthread_condattr_destroy(&attr);
 	*ret_gathers = gathers;
 	return 0;
-}
-
-/* ----------------------------------------------------------- the lease */
-
-static bool lease_take(int fd)
-{
-	return fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
-}
-
-/* False as soon as somebody waits for it. */
-static bool lease_is_whole(int fd)
-{
-	return fcntl(fd, F_GETLEASE) == F_WRLCK;
-}
-
-static void lease_give(int fd)
-{
-	if (fcntl(fd, F_SETLEASE, F_UNLCK) < 0 && errno != EAGAIN)
-		log_msg(LOG_ERR, "cannot give a lease back: %s",
-			strerror(errno));
 }
 
 /* ------------------------------------------------------------ who gathers */
@@ -185,7 +166,7 @@ bool watch_gather_begin(struct watch_stream *stream,
 	if (!slot)
 		return false;
 	atomic_store(&slot->fd, fd);
-	if (!lease_take(fd)) {
+	if (!lease_take(fd, F_WRLCK)) {
 		gather_put(gathers->store, slot);
 		return false;
 	}
@@ -214,7 +195,7 @@ size_t watch_gather_add(struct watch_stream *stream,
 	size_t size = write->size;
 
 	if (write->offset != next || next == gathered->end ||
-	    !lease_is_whole(write->dst->fd))
+	    !lease_is_whole(write->dst->fd, F_WRLCK))
 		return 0;
 	if (size > gathered->end - next)
 		size = (size_t)(gathered->end - next);
@@ -330,7 +311,7 @@ static bool is_due(const struct watch_stream *stream)
 
 	return gathered->slot && (now - gathered->last > WATCH_GATHER_IDLE ||
 				  now - gathered->begun > WATCH_GATHER_AGE ||
-				  !lease_is_whole(stream->file->fd));
+				  !lease_is_whole(stream->file->fd, F_WRLCK));
 }
 
 /* Whoever has the lock looks for himself. */

@@ -10,6 +10,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "lease.h"
 #include "rules.h"
 #include "watch.h"
 
@@ -110,25 +111,7 @@ bool watch_bond_probe(const struct watch_bond *bond,
 		       OFFLAY_ACCEL_SHARED;
 }
 
-/* ---------------------------------------------------------------- leases */
-
-static bool lease_take(int fd)
-{
-	return fcntl(fd, F_SETLEASE, F_RDLCK) == 0;
-}
-
-/* False as soon as somebody waits for it. */
-static bool lease_is_whole(int fd)
-{
-	return fcntl(fd, F_GETLEASE) == F_RDLCK;
-}
-
-static void lease_give(int fd)
-{
-	if (fcntl(fd, F_SETLEASE, F_UNLCK) < 0 && errno != EAGAIN)
-		log_msg(LOG_ERR, "cannot give a lease back: %s",
-			strerror(errno));
-}
+/* ---------------------------------------------------------- judging a source */
 
 /* Blocks come and go while data is written out. */
 static int read_stamp(int fd, struct facts_stamp *ret_stamp)
@@ -172,7 +155,7 @@ static enum offlay_accel lease_judged(struct watch_bond *bond)
 	enum offlay_accel outcome;
 
 	for (int i = 0; i < 2; i++) {
-		if (!lease_take(bond->fd))
+		if (!lease_take(bond->fd, F_RDLCK))
 			return OFFLAY_ACCEL_BUSY;
 		if (bond->judged && read_stamp(bond->fd, &stamp) == 0 &&
 		    facts_stamp_equal(&stamp, &bond->stamp))
@@ -292,7 +275,7 @@ static enum offlay_accel compare_and_clone(struct watch_bond *bond,
 		return OFFLAY_ACCEL_HOLE;
 	if (!is_untouched(write->dst->fd, write->offset + skip))
 		return OFFLAY_ACCEL_OVERWRITE;
-	if (!lease_is_whole(bond->fd))
+	if (!lease_is_whole(bond->fd, F_RDLCK))
 		return OFFLAY_ACCEL_BROKEN;
 	if (clone_range(bond, write, skip, length, src_offset))
 		return OFFLAY_ACCEL_REFUSED;
@@ -300,8 +283,8 @@ static enum offlay_accel compare_and_clone(struct watch_bond *bond,
 	 * It is asked back while it is still in force, and then the source
 	 * has not changed; but after lease-break-time it is gone.
 	 */
-	return lease_is_whole(bond->fd) ? OFFLAY_ACCEL_SHARED
-					: OFFLAY_ACCEL_BROKEN;
+	return lease_is_whole(bond->fd, F_RDLCK) ? OFFLAY_ACCEL_SHARED
+						 : OFFLAY_ACCEL_BROKEN;
 }
 
 enum offlay_accel watch_share(struct watch_bond *bond,

@@ -109,20 +109,29 @@ Test(accel_keeper, outlives_the_daemon, .timeout = 120)
 	}
 }
 
+/* On XFS; the copy is done when it returns. */
+static pid_t copy_with_keeper(struct scene *scene)
+{
+	pid_t keeper;
+
+	if (!backing_is_selected(BACKING_XFS))
+		volume_skip("xfs", "not selected");
+	scene_open(scene, BACKING_XFS);
+	scene_copy_begin(scene);
+	scene_copy_some(scene, 3);
+	keeper = find_keeper(scene->mount.pid);
+	cr_assert(keeper);
+	scene_copy_end(scene);
+	return keeper;
+}
+
 /* Without a keeper nothing is answered that is not in the file. */
 Test(accel_keeper, needs_a_keeper, .timeout = 60)
 {
 	static struct scene scene;
 	pid_t keeper;
 
-	if (!backing_is_selected(BACKING_XFS))
-		volume_skip("xfs", "not selected");
-	scene_open(&scene, BACKING_XFS);
-	scene_copy_begin(&scene);
-	scene_copy_some(&scene, 3);
-	keeper = find_keeper(scene.mount.pid);
-	cr_assert(keeper);
-	scene_copy_end(&scene);
+	keeper = copy_with_keeper(&scene);
 	cr_assert_eq(kill(keeper, SIGKILL), 0);
 	scene_copy_begin(&scene);
 	scene_copy_some(&scene, 3);
@@ -137,14 +146,7 @@ Test(accel_keeper, leaves_no_keeper_behind, .timeout = 60)
 	static struct scene scene;
 	pid_t keeper;
 
-	if (!backing_is_selected(BACKING_XFS))
-		volume_skip("xfs", "not selected");
-	scene_open(&scene, BACKING_XFS);
-	scene_copy_begin(&scene);
-	scene_copy_some(&scene, 3);
-	keeper = find_keeper(scene.mount.pid);
-	cr_assert(keeper);
-	scene_copy_end(&scene);
+	keeper = copy_with_keeper(&scene);
 	scene_close(&scene);
 	cr_expect(has_ended(keeper));
 }
