@@ -66,7 +66,9 @@ void backing_detach(struct fs *fs, struct inode_io *io)
 /*
  * The kernel refuses such a handle (EIO) once another open has begun
  * passthrough.  So only the first may be one, and all that are opened before
- * the kernel has used it must be, too.
+ * the kernel has used it must be, too.  And it refuses passthrough once such a
+ * handle has been mapped, of which we are not told: beside one that can be
+ * read all are without it.
  */
 bool backing_beside(struct file *file, bool wished)
 {
@@ -82,6 +84,12 @@ bool backing_beside(struct file *file, bool wished)
 }
 
 void backing_seen(struct file *file)
+{
+	if (!open_is_readable(file->flags))
+		backing_left(file);
+}
+
+void backing_left(struct file *file)
 {
 	struct inode_io *io = file->io->inode;
 

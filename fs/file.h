@@ -139,6 +139,8 @@ bool open_refuses_visibly(const struct fs *fs);
 bool backing_beside(struct file *file, bool wished);
 /* The kernel has used the handle: it has finished its open(2). */
 void backing_seen(struct file *file);
+/* It is closed. */
+void backing_left(struct file *file);
 
 /* Callers of the following hold the inode's lock. */
 

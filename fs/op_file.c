@@ -124,7 +124,7 @@ void file_io_free(struct file *file)
 	if (!io)
 		return;
 	watch_close(file);
-	backing_seen(file);
+	backing_left(file);
 	copy_reads_end(file->fs, io->opener, io->ineligible);
 	io_leave(file->fs, io->inode, open_is_writable(file->flags));
 	fd = atomic_load(&io->direct_fd);
