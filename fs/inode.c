@@ -99,6 +99,8 @@ static void look_again(struct fs *fs, struct fuse_entry_param *entry)
 int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
 		 struct fuse_entry_param *ret_entry)
 {
+	/* Before it is looked at: what is settled meanwhile is not seen. */
+	bool gathering = atomic_load(&fs->gathering);
 	struct found found;
 	int err;
 
@@ -108,8 +110,10 @@ int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
 		return err;
 	err = enter(fs, parent, name, &found, ret_entry, NULL);
 	found_done(&found);
-	if (!err && watch_settle(fs, ret_entry->ino))
+	if (!err && gathering) {
+		watch_settle(fs, ret_entry->ino);
 		look_again(fs, ret_entry);
+	}
 	return err;
 }
 

@@ -353,7 +353,10 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 	reply_write(req, n < 0 ? (int)n : 0, n < 0 ? 0 : (size_t)n);
 }
 
-/* Not asked for on local backings: what close(2) of the backing says. */
+/*
+ * What close(2) of the backing says; on local backings only asked for where
+ * writes may have been gathered.
+ */
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	FILE_AUTO(file);
@@ -366,9 +369,11 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	err = watch_error(file);
-	fd = dup(file->fd);
-	if (fd < 0 || close(fd) < 0)
-		err = -errno;
+	if (!err && !(file->io && file->io->inode->local)) {
+		fd = dup(file->fd);
+		if (fd < 0 || close(fd) < 0)
+			err = -errno;
+	}
 	reply_err(req, err);
 }
 

@@ -26,7 +26,8 @@
 struct watch_gathers {
 	struct fs *fs;
 	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t wake;
+	pthread_cond_t wake;  /* there may be something to look after */
+	pthread_cond_t gone;  /* one of @streams gathers no more */
 	struct gather *store; /* made on demand */
 	struct watch_stream *streams[GATHER_SLOTS];
 	pthread_t thread;
@@ -47,6 +48,7 @@ int watch_gathers_new(struct fs *fs, struct watch_gathers **ret_gathers)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&gathers->wake, &attr);
+	pthread_cond_init(&gathers->gone, NULL);
 	pthread_condattr_destroy(&attr);
 	*ret_gathers = gathers;
 	return 0;
@@ -82,21 +84,32 @@ static void list_remove(struct watch_gathers *gathers,
 		if (gathers->streams[i] == stream)
 			gathers->streams[i] = NULL;
 	atomic_fetch_sub(&gathers->fs->gathering, 1);
+	pthread_cond_broadcast(&gathers->gone);
 	pthread_mutex_unlock(&gathers->lock);
 }
 
-/* The file of one that gathers, with a reference; NULL: none there. */
-static struct file *list_file(struct watch_gathers *gathers, unsigned int i,
-			      fuse_ino_t ino)
+static bool gathers_for(const struct watch_stream *stream, fuse_ino_t ino)
 {
-	struct watch_stream *stream;
+	return stream && (!ino || inode_nodeid(stream->file->inode) == ino);
+}
+
+/*
+ * The file of one that gathers, with a reference; NULL: none there.  One that
+ * is being closed settles by itself: @waits until it has.
+ */
+static struct file *list_file(struct watch_gathers *gathers, unsigned int i,
+			      fuse_ino_t ino, bool waits)
+{
 	struct file *file = NULL;
 
 	pthread_mutex_lock(&gathers->lock);
-	stream = gathers->streams[i];
-	if (stream && (!ino || inode_nodeid(stream->file->inode) == ino) &&
-	    handle_take(stream->file))
-		file = stream->file;
+	while (gathers_for(gathers->streams[i], ino)) {
+		if (handle_take(gathers->streams[i]->file))
+			file = gathers->streams[i]->file;
+		if (file || !waits)
+			break;
+		pthread_cond_wait(&gathers->gone, &gathers->lock);
+	}
 	pthread_mutex_unlock(&gathers->lock);
 	return file;
 }
@@ -195,7 +208,8 @@ size_t watch_gather_add(struct watch_stream *stream,
 	size_t size = write->size;
 
 	if (write->offset != next || next == gathered->end ||
-	    !lease_is_whole(write->dst->fd, F_WRLCK))
+	    !lease_is_whole(write->dst->fd, F_WRLCK) ||
+	    !is_plain_end(write->dst->fd, next))
 		return 0;
 	if (size > gathered->end - next)
 		size = (size_t)(gathered->end - next);
@@ -277,7 +291,7 @@ bool watch_settle_some(struct fs *fs, fuse_ino_t ino)
 	bool settled = false;
 
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
-		struct file *file = list_file(gathers, i, ino);
+		struct file *file = list_file(gathers, i, ino, true);
 
 		if (!file)
 			continue;
@@ -318,7 +332,7 @@ static bool is_due(const struct watch_stream *stream)
 static void settle_due(struct watch_gathers *gathers)
 {
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
-		struct file *file = list_file(gathers, i, 0);
+		struct file *file = list_file(gathers, i, 0, false);
 		struct watch_stream *stream;
 		int err;
 
@@ -356,7 +370,7 @@ static void *look_after(void *arg)
 	thread_roams();
 	pthread_mutex_lock(&gathers->lock);
 	while (!gathers->stopped) {
-		if (idle < IDLE_TICKS) {
+		if (idle < IDLE_TICKS || atomic_load(&gathers->fs->gathering)) {
 			wait_tick(gathers);
 		} else {
 			gathers->asleep = true;
@@ -403,6 +417,7 @@ void watch_gathers_free(struct watch_gathers *gathers)
 	if (!gathers)
 		return;
 	gather_free(gathers->store);
+	pthread_cond_destroy(&gathers->gone);
 	pthread_cond_destroy(&gathers->wake);
 	pthread_mutex_destroy(&gathers->lock);
 	free(gathers);

@@ -265,6 +265,8 @@ static ssize_t write_first(struct watch_stream *stream,
 			   const struct watch_write *write)
 {
 	int64_t shift;
+	size_t n;
+	int err;
 
 	if (stream->match.state == MATCH_GIVEN_UP)
 		return write_part(write, 0, write->size);
@@ -273,8 +275,15 @@ static ssize_t write_first(struct watch_stream *stream,
 		return write_plain(stream, write, OFFLAY_ACCEL_SMALL);
 	if (!find_source(stream, write, &shift))
 		return write_plain(stream, write, OFFLAY_ACCEL_DIFFERENT);
-	if (watch_gather_begin(stream, write, shift))
-		return (ssize_t)watch_gather_add(stream, write);
+	if (watch_gather_begin(stream, write, shift)) {
+		n = watch_gather_add(stream, write);
+		if (n)
+			return (ssize_t)n;
+		/* Somebody has opened the file just now. */
+		err = watch_gather_settle(stream);
+		if (err)
+			return err;
+	}
 	return watch_write_from(stream, write, shift);
 }
 
@@ -284,6 +293,7 @@ static ssize_t write_watched(struct watch_stream *stream,
 {
 	size_t done = 0;
 	ssize_t n;
+	int err;
 
 	while (done < write->size) {
 		struct watch_write rest = *write;
@@ -294,10 +304,13 @@ static ssize_t write_watched(struct watch_stream *stream,
 		n = stream->gathered.slot
 			    ? (ssize_t)watch_gather_add(stream, &rest)
 			    : 0;
-		if (!n)
-			n = watch_gather_settle(stream);
-		if (!n)
+		if (!n) {
+			/* Of this write, too, there may have been some. */
+			err = watch_gather_settle(stream);
+			if (err)
+				return err;
 			n = write_first(stream, &rest);
+		}
 		if (n <= 0)
 			return done ? (ssize_t)done : n;
 		done += (size_t)n;

@@ -2,6 +2,7 @@
 /* Small writes of a copy are gathered, and nobody can tell. */
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "accel_scene.h"
+#include "sample.h"
 
 static const enum backing backings[] = { BACKING_BTRFS, BACKING_XFS };
 
@@ -266,4 +268,64 @@ Test(accel_gather, shows_what_was_written, .timeout = 120)
 		look_in_every_way(&scene);
 		scene_close(&scene);
 	}
+}
+
+/* ------------------------------------------------------------------ its errors */
+
+/* Until it fails, at the latest when it is closed; returns with what. */
+static int copy_until_full(const char *src_path, const char *dst_path)
+{
+	static char buf[10240];
+	int src = open(src_path, O_RDONLY);
+	int dst = open(dst_path, O_WRONLY | O_CREAT, 0644);
+	int err = 0;
+	ssize_t n;
+
+	cr_assert(src >= 0 && dst >= 0);
+	while (!err && (n = read(src, buf, sizeof(buf))) > 0)
+		if (write(dst, buf, (size_t)n) != n)
+			err = errno;
+	if (close(dst) && !err)
+		err = errno;
+	close(src);
+	return err;
+}
+
+/* Nothing stands where a write has failed, and the writer knows of it. */
+Test(accel_gather, tells_of_a_quota, .timeout = 60)
+{
+	static unsigned char want[10240], now[10240];
+	char sub[PATH_MAX], src[PATH_MAX], dst[PATH_MAX];
+	struct volume volume;
+	struct mount mount;
+	int want_fd, now_fd;
+	ssize_t n;
+
+	if (!backing_is_selected(BACKING_BTRFS))
+		volume_skip("quota", "btrfs is not selected");
+	volume_get_sized(BACKING_BTRFS, 0, 400ull << 20, NULL, &volume);
+	volume_path(sub, volume.root, "s");
+	cr_assert_eq(COMMAND(NULL, "btrfs", "quota", "enable", volume.root), 0);
+	cr_assert_eq(COMMAND(NULL, "btrfs", "subvolume", "create", sub), 0);
+	volume_path(src, volume.root, "src");
+	sample_file(src, 32ull << 20, 1);
+	sync();
+	cr_assert_eq(COMMAND(NULL, "btrfs", "quota", "rescan", "-w",
+			     volume.root),
+		     0);
+	cr_assert_eq(COMMAND(NULL, "btrfs", "qgroup", "limit", "6M", sub), 0);
+	mount_open(volume.root, "profile=transparent", &mount);
+	volume_path(src, mount.point, "src");
+	volume_path(dst, mount.point, "s/dst");
+	cr_expect_eq(copy_until_full(src, dst), EDQUOT);
+	want_fd = open(src, O_RDONLY);
+	now_fd = open(dst, O_RDONLY);
+	while ((n = read(now_fd, now, sizeof(now))) > 0) {
+		cr_assert_eq(read(want_fd, want, (size_t)n), n);
+		cr_assert_eq(memcmp(want, now, (size_t)n), 0);
+	}
+	close(want_fd);
+	close(now_fd);
+	mount_close(&mount);
+	volume_free(&volume);
 }
