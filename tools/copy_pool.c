@@ -143,12 +143,19 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* 0 where it is not known. */
+static unsigned long type_of(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) < 0 ? 0 : (unsigned long)fs.f_type;
+}
+
 static bool is_on_mount(int fd)
 {
 	struct offlay_ioc_stats stats;
-	struct statfs fs;
 
-	return fstatfs(fd, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC &&
+	return type_of(fd) == FUSE_SUPER_MAGIC &&
 	       mount_ask_stats(fd, &stats) == 0;
 }
 
@@ -162,6 +169,9 @@ static unsigned int wanted_threads(const struct copy_dir *dir)
 
 	if (is_on_mount(dir->src_fd) || is_on_mount(dir->dst_fd))
 		return 0;
+	/* All of a subvolume's names and files are in one tree with one lock. */
+	if (type_of(dir->dst_fd) == BTRFS_SUPER_MAGIC)
+		return 1;
 	if (cpus < POOL_THREADS_MIN)
 		return POOL_THREADS_MIN;
 	return cpus > POOL_THREADS_MAX ? POOL_THREADS_MAX : (unsigned int)cpus;
