@@ -24,9 +24,8 @@
 #define HEAD_SIZE 4096u
 
 struct gather {
-	pthread_mutex_t lock; /* guards all below, and who has which slot */
+	pthread_mutex_t lock;	   /* guards all below, and taking a slot */
 	struct gather_slot *slots; /* in shared memory */
-	bool taken[GATHER_SLOTS];
 	pid_t keeper; /* 0: not needed yet; -1: there can be none */
 	int daemon;   /* a pidfd of this process, for the keeper; or -1 */
 };
@@ -180,28 +179,25 @@ static int need_keeper(struct gather *gather)
 
 /* -------------------------------------------------------------- the slots */
 
-int gather_take(struct gather *gather, struct gather_slot **ret_slot)
+int gather_take(struct gather *gather, int fd, struct gather_slot **ret_slot)
 {
 	unsigned int i = 0;
 	int err = -EAGAIN;
 
 	pthread_mutex_lock(&gather->lock);
-	while (i < GATHER_SLOTS && gather->taken[i])
+	while (i < GATHER_SLOTS && atomic_load(&gather->slots[i].fd) >= 0)
 		i++;
 	if (i < GATHER_SLOTS)
 		err = need_keeper(gather);
 	if (!err) {
-		gather->taken[i] = true;
+		atomic_store(&gather->slots[i].fd, fd);
 		*ret_slot = &gather->slots[i];
 	}
 	pthread_mutex_unlock(&gather->lock);
 	return err;
 }
 
-void gather_put(struct gather *gather, struct gather_slot *slot)
+void gather_put(struct gather_slot *slot)
 {
 	atomic_store(&slot->fd, -1);
-	pthread_mutex_lock(&gather->lock);
-	gather->taken[slot - gather->slots] = false;
-	pthread_mutex_unlock(&gather->lock);
 }

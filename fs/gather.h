@@ -26,7 +26,7 @@ struct gather_slot {
 	 * and where they go does not change while it is more than 0.
 	 */
 	_Atomic uint32_t length;
-	atomic_int fd; /* while it is used: the file, with a lease; else -1 */
+	atomic_int fd; /* the file, which may have a lease; -1: a free slot */
 	uint64_t offset;
 	unsigned char *data; /* GATHER_SIZE bytes */
 };
@@ -37,12 +37,12 @@ int gather_new(struct gather **ret_gather);
 /* No slot is taken any more; takes NULL. */
 void gather_free(struct gather *gather);
 /*
- * An empty slot, of which all but @data is the caller's to set.
+ * An empty slot for the open @fd; where its bytes go is the caller's to set.
  * Return: 0, -EAGAIN where none is free, or -EOPNOTSUPP without a keeper; the
  * first time that there is none with the reason instead, -ECHILD if it ended.
  */
-int gather_take(struct gather *gather, struct gather_slot **ret_slot);
+int gather_take(struct gather *gather, int fd, struct gather_slot **ret_slot);
 /* Of an empty slot. */
-void gather_put(struct gather *gather, struct gather_slot *slot);
+void gather_put(struct gather_slot *slot);
 
 #endif

@@ -6,14 +6,15 @@
 #include "fs.h"
 
 /* Use watch_settle(). */
-bool watch_settle_some(struct fs *fs, fuse_ino_t ino);
+void watch_settle_some(struct fs *fs, fuse_ino_t ino);
 /*
  * Puts into files what was written to them and answered, before anybody can
- * look: into one, or into all (0).  True: there was something.
+ * look: into one, or into all (0).
  */
-static inline bool watch_settle(struct fs *fs, fuse_ino_t ino)
+static inline void watch_settle(struct fs *fs, fuse_ino_t ino)
 {
-	return atomic_load(&fs->gathering) && watch_settle_some(fs, ino);
+	if (atomic_load(&fs->gathering))
+		watch_settle_some(fs, ino);
 }
 /* What became of such writes to a handle, once: 0 or a negative errno. */
 int watch_error(struct file *file);

@@ -140,7 +140,7 @@ static bool has_room(int fd)
 static bool start_thread(struct watch_gathers *gathers);
 
 /* With memory, a keeper, and somebody who looks after it; or NULL. */
-static struct gather_slot *take_slot(struct watch_gathers *gathers)
+static struct gather_slot *take_slot(struct watch_gathers *gathers, int fd)
 {
 	struct gather_slot *slot = NULL;
 	struct gather *store;
@@ -155,7 +155,7 @@ static struct gather_slot *take_slot(struct watch_gathers *gathers)
 	pthread_mutex_unlock(&gathers->lock);
 	if (!ready)
 		return NULL;
-	err = gather_take(store, &slot);
+	err = gather_take(store, fd, &slot);
 	if (err && err != -EAGAIN && err != -EOPNOTSUPP)
 		log_msg(LOG_WARNING,
 			"small writes are not gathered from now on: %s",
@@ -175,12 +175,11 @@ bool watch_gather_begin(struct watch_stream *stream,
 	    (shift & (int64_t)(stream->match.block - 1)) ||
 	    !is_plain_end(fd, write->offset) || !has_room(fd))
 		return false;
-	slot = take_slot(gathers);
+	slot = take_slot(gathers, fd);
 	if (!slot)
 		return false;
-	atomic_store(&slot->fd, fd);
 	if (!lease_take(fd, F_WRLCK)) {
-		gather_put(gathers->store, slot);
+		gather_put(slot);
 		return false;
 	}
 	slot->offset = write->offset;
@@ -194,7 +193,7 @@ bool watch_gather_begin(struct watch_stream *stream,
 		return true;
 	stream->gathered.slot = NULL;
 	lease_give(fd);
-	gather_put(gathers->store, slot);
+	gather_put(slot);
 	return false;
 }
 
@@ -263,42 +262,37 @@ int watch_gather_settle(struct watch_stream *stream)
 	stream->gathered.slot = NULL;
 	lease_give(stream->file->fd);
 	list_remove(gathers, stream);
-	gather_put(gathers->store, slot);
+	gather_put(slot);
 	return err;
 }
 
 /* ----------------------------------------------- settling for somebody else */
 
 /* Keeps the error for the writer. */
-static bool settle_file(struct file *file)
+static void settle_file(struct file *file)
 {
 	struct watch_stream *stream = file->io->stream;
-	bool settled;
 	int err;
 
 	pthread_mutex_lock(&stream->lock);
-	settled = stream->gathered.slot;
 	err = watch_gather_settle(stream);
 	if (err)
 		stream->err = err;
 	pthread_mutex_unlock(&stream->lock);
-	return settled;
 }
 
-bool watch_settle_some(struct fs *fs, fuse_ino_t ino)
+void watch_settle_some(struct fs *fs, fuse_ino_t ino)
 {
 	struct watch_gathers *gathers = watch_gathers(fs);
-	bool settled = false;
 
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
 		struct file *file = list_file(gathers, i, ino, true);
 
 		if (!file)
 			continue;
-		settled |= settle_file(file);
+		settle_file(file);
 		handle_put(file);
 	}
-	return settled;
 }
 
 int watch_error(struct file *file)

@@ -13,8 +13,6 @@
 #include "accel_scene.h"
 #include "sample.h"
 
-static const enum backing backings[] = { BACKING_BTRFS, BACKING_XFS };
-
 /* ------------------------------------------------------- who looks, and sees */
 
 static void look_by_stat(struct scene *scene)
@@ -259,15 +257,7 @@ static void look_in_every_way(struct scene *scene)
 
 Test(accel_gather, shows_what_was_written, .timeout = 120)
 {
-	static struct scene scene;
-
-	for (size_t i = 0; i < 2; i++) {
-		if (!backing_is_selected(backings[i]))
-			continue;
-		scene_open(&scene, backings[i]);
-		look_in_every_way(&scene);
-		scene_close(&scene);
-	}
+	scene_on_each(look_in_every_way);
 }
 
 /* ------------------------------------------------------------------ its errors */

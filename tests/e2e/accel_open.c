@@ -12,8 +12,6 @@
 #include "accel_scene.h"
 #include "sample.h"
 
-static const enum backing backings[] = { BACKING_BTRFS, BACKING_XFS };
-
 struct openers {
 	char path[PATH_MAX];
 	atomic_uint opened;
@@ -80,15 +78,7 @@ static void create_among_openers(struct scene *scene)
 
 Test(accel_open, lets_everybody_open_a_new_file, .timeout = 600)
 {
-	static struct scene scene;
-
-	for (size_t i = 0; i < 2; i++) {
-		if (!backing_is_selected(backings[i]))
-			continue;
-		scene_open(&scene, backings[i]);
-		create_among_openers(&scene);
-		scene_close(&scene);
-	}
+	scene_on_each(create_among_openers);
 }
 
 /*
@@ -123,16 +113,13 @@ static void map_before_the_first_write(struct scene *scene, int prot)
 	scene_expect_start(scene, open(path, O_RDONLY), "after all");
 }
 
+static void map_for_each_access(struct scene *scene)
+{
+	map_before_the_first_write(scene, PROT_READ);
+	map_before_the_first_write(scene, PROT_READ | PROT_WRITE);
+}
+
 Test(accel_open, lets_others_open_what_is_mapped, .timeout = 60)
 {
-	static struct scene scene;
-
-	for (size_t i = 0; i < 2; i++) {
-		if (!backing_is_selected(backings[i]))
-			continue;
-		scene_open(&scene, backings[i]);
-		map_before_the_first_write(&scene, PROT_READ);
-		map_before_the_first_write(&scene, PROT_READ | PROT_WRITE);
-		scene_close(&scene);
-	}
+	scene_on_each(map_for_each_access);
 }

@@ -34,6 +34,20 @@ void scene_close(struct scene *scene)
 	mount_close(&scene->other);
 }
 
+void scene_on_each(void (*run)(struct scene *scene))
+{
+	static const enum backing backings[] = { BACKING_BTRFS, BACKING_XFS };
+	static struct scene scene;
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!backing_is_selected(backings[i]))
+			continue;
+		scene_open(&scene, backings[i]);
+		run(&scene);
+		scene_close(&scene);
+	}
+}
+
 void scene_copy_begin(struct scene *scene)
 {
 	static unsigned int count;

@@ -24,6 +24,8 @@ struct scene {
 
 void scene_open(struct scene *scene, enum backing backing);
 void scene_close(struct scene *scene);
+/* In a scene of its own on each backing that is selected. */
+void scene_on_each(void (*run)(struct scene *scene));
 /* By a program that was never seen before. */
 void scene_copy_begin(struct scene *scene);
 void scene_copy_some(struct scene *scene, unsigned int pieces);

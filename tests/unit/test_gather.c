@@ -42,19 +42,19 @@ static _Noreturn void gather_and_die(const char *path)
 
 	if (gather_new(&gather))
 		_exit(1);
-	if (gather_take(gather, &slots[0]))
+	if (gather_take(gather, 0, &slots[0]))
 		_exit(1);
 	/* Opened when the keeper is there already. */
 	fd = open(path, O_RDWR);
 	for (int i = 1; i < 3; i++)
-		if (gather_take(gather, &slots[i]))
+		if (gather_take(gather, 0, &slots[i]))
 			_exit(1);
 	fill(slots[0], fd, 0, 'a', 1000);
 	fill(slots[2], fd, 1000, 'c', GATHER_SIZE);
 	/* What is in the file by now is not written again. */
 	fill(slots[1], fd, 500, 'b', 1000);
 	atomic_store(&slots[1]->length, 0);
-	gather_put(gather, slots[1]);
+	gather_put(slots[1]);
 	if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0 && errno != EINVAL)
 		_exit(1);
 	raise(SIGKILL);
@@ -104,13 +104,13 @@ Test(gather, has_so_many_slots)
 
 	cr_assert_eq(gather_new(&gather), 0);
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
-		cr_assert_eq(gather_take(gather, &slots[i]), 0);
+		cr_assert_eq(gather_take(gather, 0, &slots[i]), 0);
 		for (unsigned int k = 0; k < i; k++)
 			cr_assert_neq(slots[i], slots[k]);
 	}
-	cr_expect_eq(gather_take(gather, &other), -EAGAIN);
-	gather_put(gather, slots[7]);
-	cr_assert_eq(gather_take(gather, &other), 0);
+	cr_expect_eq(gather_take(gather, 0, &other), -EAGAIN);
+	gather_put(slots[7]);
+	cr_assert_eq(gather_take(gather, 0, &other), 0);
 	cr_expect_eq(other, slots[7]);
 	gather_free(gather);
 	/* Nobody is left behind. */
@@ -142,8 +142,8 @@ Test(gather, ends_with_its_keeper)
 	pid_t keeper;
 
 	cr_assert_eq(gather_new(&gather), 0);
-	cr_assert_eq(gather_take(gather, &slot), 0);
-	gather_put(gather, slot);
+	cr_assert_eq(gather_take(gather, 0, &slot), 0);
+	gather_put(slot);
 	keeper = find_child();
 	if (!keeper)
 		cr_skip("the kernel does not list children");
@@ -151,7 +151,7 @@ Test(gather, ends_with_its_keeper)
 	cr_assert_eq(waitid(P_PID, (id_t)keeper, &info,
 			    WEXITED | WNOWAIT | __WALL),
 		     0);
-	cr_expect_eq(gather_take(gather, &slot), -ECHILD);
-	cr_expect_eq(gather_take(gather, &slot), -EOPNOTSUPP);
+	cr_expect_eq(gather_take(gather, 0, &slot), -ECHILD);
+	cr_expect_eq(gather_take(gather, 0, &slot), -EOPNOTSUPP);
 	gather_free(gather);
 }
