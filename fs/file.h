@@ -165,6 +165,12 @@ ssize_t file_write_own(struct file *file, const void *buf, size_t size,
 		       off_t off);
 /* loop.c: does the request that this thread serves carry KILL_SUIDGID? */
 bool loop_kills_suidgid(void);
+/*
+ * loop.c: the block of memory with @data of the request that this thread serves
+ * is the caller's from now on; the thread gets @block for it.  NULL: it cannot
+ * be had.
+ */
+void *loop_trade_block(const void *data, void *block);
 /* Is its caller, who opens or writes, one who drops suid and sgid? */
 bool file_request_drops(fuse_req_t req, const struct fuse_file_info *fi);
 /* Does the caller's write drop suid and sgid? */

@@ -72,6 +72,9 @@ void log_msg(int level, const char *format, ...)
 
 /* main.c */
 
+/* Bytes of one write, as the kernel sends them. */
+#define FS_MAX_WRITE (1u << 20)
+
 struct fs {
 	struct options opt;
 	struct fuse_session *se;

@@ -20,44 +20,54 @@
 
 #define KEEPER "offlay-keeper"
 
-/* The slots themselves, before their data. */
-#define HEAD_SIZE 4096u
+/* The slots themselves, before the blocks; of whole pages. */
+#define HEAD_SIZE (64u << 10)
 
 struct gather {
 	pthread_mutex_t lock;	   /* guards all below, and taking a slot */
-	struct gather_slot *slots; /* in shared memory */
+	struct gather_slot *slots; /* in shared memory, with all blocks */
+	size_t block;		   /* bytes of one */
+	unsigned int spare;	   /* that nobody has */
 	pid_t keeper; /* 0: not needed yet; -1: there can be none */
 	int daemon;   /* a pidfd of this process, for the keeper; or -1 */
 };
 
 _Static_assert(GATHER_SLOTS * sizeof(struct gather_slot) <= HEAD_SIZE,
-	       "slots fit before their data");
+	       "slots fit before the blocks");
 
-static size_t map_size(void)
+static size_t map_size(const struct gather *gather)
 {
-	return HEAD_SIZE + (size_t)GATHER_SLOTS * GATHER_SIZE;
+	return HEAD_SIZE + (GATHER_SLOTS + GATHER_SPARE) * gather->block;
 }
 
-int gather_new(struct gather **ret_gather)
+/* Those of the slots come first. */
+static unsigned char *block_of(const struct gather *gather, unsigned int i)
+{
+	return (unsigned char *)gather->slots + HEAD_SIZE + i * gather->block;
+}
+
+int gather_new(size_t block, struct gather **ret_gather)
 {
 	struct gather *gather = calloc(1, sizeof(*gather));
-	unsigned char *map;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *map;
 
 	if (!gather)
 		return -ENOMEM;
-	map = mmap(NULL, map_size(), PROT_READ | PROT_WRITE,
+	gather->block = (block + page - 1) & ~(page - 1);
+	map = mmap(NULL, map_size(gather), PROT_READ | PROT_WRITE,
 		   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED) {
 		free(gather);
 		return -ENOMEM;
 	}
-	gather->slots = (struct gather_slot *)(void *)map;
+	gather->slots = map;
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
-		gather->slots[i].data =
-			map + HEAD_SIZE + (size_t)i * GATHER_SIZE;
+		gather->slots[i].block = block_of(gather, i);
 		atomic_init(&gather->slots[i].fd, -1);
 	}
 	pthread_mutex_init(&gather->lock, NULL);
+	gather->spare = GATHER_SPARE;
 	gather->daemon = -1;
 	*ret_gather = gather;
 	return 0;
@@ -73,26 +83,31 @@ void gather_free(struct gather *gather)
 	}
 	if (gather->daemon >= 0)
 		close(gather->daemon);
-	munmap(gather->slots, map_size());
+	munmap(gather->slots, map_size(gather));
 	pthread_mutex_destroy(&gather->lock);
 	free(gather);
 }
 
+void *gather_spare(struct gather *gather)
+{
+	void *block = NULL;
+
+	pthread_mutex_lock(&gather->lock);
+	if (gather->spare)
+		block = block_of(gather, GATHER_SLOTS + --gather->spare);
+	pthread_mutex_unlock(&gather->lock);
+	return block;
+}
+
 /* ------------------------------------------------------------ the keeper */
 
-/*
- * The lease has to be given back: the file of a descriptor that was registered
- * for passthrough stays open until the mount has gone.
- */
-static void end_slot(const struct gather_slot *slot)
+static void write_slot(const struct gather_slot *slot)
 {
 	uint32_t length = atomic_load(&slot->length), done = 0;
 	int fd = atomic_load(&slot->fd);
 	ssize_t n = 1;
 
-	if (fd < 0)
-		return;
-	while (done < length && n > 0) {
+	while (fd >= 0 && done < length && n > 0) {
 		n = pwrite(fd, slot->data + done, length - done,
 			   (off_t)(slot->offset + done));
 		if (n > 0)
@@ -100,7 +115,20 @@ static void end_slot(const struct gather_slot *slot)
 		else if (n < 0 && errno == EINTR)
 			n = 1;
 	}
-	fcntl(fd, F_SETLEASE, F_UNLCK);
+}
+
+/*
+ * Leases have to be given back, those of a file after all of its slots: the
+ * file of a descriptor that was registered for passthrough stays open until
+ * the mount has gone.
+ */
+static void end_slots(const struct gather_slot *slots)
+{
+	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
+		write_slot(&slots[i]);
+	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
+		if (atomic_load(&slots[i].fd) >= 0)
+			fcntl(atomic_load(&slots[i].fd), F_SETLEASE, F_UNLCK);
 }
 
 /* Nobody who looks for the daemon is to find two. */
@@ -136,8 +164,7 @@ static _Noreturn void keep(const struct gather *gather,
 		sched_setaffinity(0, sizeof(*allowed), allowed);
 	while (poll(&ended, 1, -1) < 0 && errno == EINTR)
 		;
-	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
-		end_slot(&gather->slots[i]);
+	end_slots(gather->slots);
 	_exit(0);
 }
 
@@ -191,6 +218,7 @@ int gather_take(struct gather *gather, int fd, struct gather_slot **ret_slot)
 		err = need_keeper(gather);
 	if (!err) {
 		atomic_store(&gather->slots[i].fd, fd);
+		gather->slots[i].data = gather->slots[i].block;
 		*ret_slot = &gather->slots[i];
 	}
 	pthread_mutex_unlock(&gather->lock);
@@ -200,4 +228,14 @@ int gather_take(struct gather *gather, int fd, struct gather_slot **ret_slot)
 void gather_put(struct gather_slot *slot)
 {
 	atomic_store(&slot->fd, -1);
+}
+
+void gather_trim(struct gather *gather)
+{
+	pthread_mutex_lock(&gather->lock);
+	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
+		if (atomic_load(&gather->slots[i].fd) < 0)
+			madvise(gather->slots[i].block, gather->block,
+				MADV_REMOVE);
+	pthread_mutex_unlock(&gather->lock);
 }

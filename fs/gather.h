@@ -4,21 +4,25 @@
 #define OFFLAY_GATHER_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
- * A program that copies in small writes has them answered before they are in
- * the file, so that they can be compared and cloned together.  What was
+ * A program that copies has its writes answered before they are in the file,
+ * so that they can be compared and cloned together, and while it goes on.  What was
  * answered must not be lost with the daemon: the bytes are in memory that it
  * shares with a keeper, a process that only waits for the daemon's end.  It
  * has the same table of descriptors, and then writes what is still here.
  */
 
-/* Bytes of one slot. */
+/* Bytes that are joined in one slot. */
 #define GATHER_SIZE (256u << 10)
 
-/* Files at once. */
-#define GATHER_SLOTS 16u
+/* At once. */
+#define GATHER_SLOTS 64u
+
+/* Blocks for threads to receive requests into. */
+#define GATHER_SPARE 64u
 
 struct gather_slot {
 	/*
@@ -28,14 +32,18 @@ struct gather_slot {
 	_Atomic uint32_t length;
 	atomic_int fd; /* the file, which may have a lease; -1: a free slot */
 	uint64_t offset;
-	unsigned char *data; /* GATHER_SIZE bytes */
+	unsigned char *data;  /* in @block */
+	unsigned char *block; /* of the slot; may be traded while it is empty */
 };
 
 struct gather;
 
-int gather_new(struct gather **ret_gather);
-/* No slot is taken any more; takes NULL. */
+/* @block: bytes of a whole request, GATHER_SIZE at least */
+int gather_new(size_t block, struct gather **ret_gather);
+/* No slot is taken any more, and no block used; takes NULL. */
 void gather_free(struct gather *gather);
+/* For good; NULL: none is left. */
+void *gather_spare(struct gather *gather);
 /*
  * An empty slot for the open @fd; where its bytes go is the caller's to set.
  * Return: 0, -EAGAIN where none is free, or -EOPNOTSUPP without a keeper; the
@@ -44,5 +52,7 @@ void gather_free(struct gather *gather);
 int gather_take(struct gather *gather, int fd, struct gather_slot **ret_slot);
 /* Of an empty slot. */
 void gather_put(struct gather_slot *slot);
+/* Gives the memory of free slots back. */
+void gather_trim(struct gather *gather);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "file.h"
 #include "handover.h"
+#include "settle.h"
 #include "thread.h"
 #include "wire.h"
 
@@ -46,6 +47,8 @@ struct worker {
 	unsigned int streak;
 	struct handover_thread handover;
 	struct fuse_buf buf;
+	const void *request; /* that is served, in memory; or NULL */
+	bool has_block;	     /* @buf's memory may be traded */
 };
 
 struct loop {
@@ -68,21 +71,23 @@ struct loop {
 
 #define END_SIGNAL SIGUSR1
 
-/* Holds the request that this thread serves; NULL in threads of libfuse. */
-static _Thread_local const struct fuse_buf *serving;
+/* The thread that runs; NULL in threads of libfuse. */
+static _Thread_local struct worker *self;
 
 bool loop_kills_suidgid(void)
 {
-	return serving && !(serving->flags & FUSE_BUF_IS_FD) &&
-	       wire_kills_suidgid(serving->mem);
+	return self && self->request && wire_kills_suidgid(self->request);
 }
 
-static uint64_t now_nsec(void)
+void *loop_trade_block(const void *data, void *block)
 {
-	struct timespec now;
+	unsigned char *mem = self && self->has_block ? self->buf.mem : NULL;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	if (!mem || (const unsigned char *)data < mem ||
+	    (const unsigned char *)data >= mem + self->buf.size)
+		return NULL;
+	self->buf.mem = block;
+	return mem;
 }
 
 /* ------------------------------------------------------------- listeners */
@@ -209,6 +214,30 @@ static void set_connected(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 }
 
+/* The first request makes sure of how long one may be. */
+static void take_block(struct worker *worker)
+{
+	void *block = watch_spare_block(worker->loop->fs);
+
+	if (!block)
+		return;
+	free(worker->buf.mem);
+	worker->buf.mem = block;
+	worker->has_block = true;
+}
+
+static void serve(struct worker *worker)
+{
+	struct loop *loop = worker->loop;
+
+	worker->request = NULL;
+	if (!(worker->buf.flags & FUSE_BUF_IS_FD)) {
+		worker->request = worker->buf.mem;
+		wire_ask_the_old_way(worker->buf.mem);
+	}
+	fuse_session_process_buf(loop->se, &worker->buf);
+}
+
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
@@ -216,11 +245,13 @@ static void *work(void *arg)
 	unsigned long number;
 
 	thread_roams();
-	serving = &worker->buf;
+	self = worker;
+	if (atomic_load(&loop->received))
+		take_block(worker);
 	handover_enter(&worker->handover);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	do {
-		uint64_t start = now_nsec();
+		uint64_t start = file_now();
 		int ret;
 
 		do
@@ -233,17 +264,17 @@ static void *work(void *arg)
 		number = atomic_fetch_add(&loop->received, 1);
 		handover_forget_answer(&worker->handover);
 		if (atomic_fetch_sub(&loop->listening, 1) == 1) {
-			uint64_t now = now_nsec();
+			uint64_t now = file_now();
 
 			if (is_overrun(worker, now - start, now))
 				want_listener(loop);
 			wake_watchdog(loop);
 		}
-		if (!(worker->buf.flags & FUSE_BUF_IS_FD))
-			wire_ask_the_old_way(worker->buf.mem);
-		fuse_session_process_buf(loop->se, &worker->buf);
-		if (!number)
+		serve(worker);
+		if (!number) {
 			set_connected(loop);
+			take_block(worker);
+		}
 	} while (listen_again(worker));
 	return NULL;
 }
@@ -406,7 +437,8 @@ static void stop_workers(struct loop *loop)
 		pthread_join(worker->thread, NULL);
 		pthread_cond_destroy(&worker->wake);
 		handover_thread_done(&worker->handover);
-		free(worker->buf.mem);
+		if (!worker->has_block)
+			free(worker->buf.mem);
 		free(worker);
 	}
 }

@@ -15,7 +15,6 @@
 #include "rules.h"
 #include "watch.h"
 
-#define MAX_WRITE      (1u << 20)
 #define MAX_BACKGROUND 64
 #define FOR_EVER       (365 * 86400.0)
 #define URING_SWITCH   "/sys/module/fuse/parameters/enable_uring"
@@ -77,7 +76,7 @@ void fs_init(void *userdata, struct fuse_conn_info *conn)
 	fuse_unset_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV);
 	fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
 	fuse_unset_feature_flag(conn, FUSE_CAP_WRITEBACK_CACHE);
-	conn->max_write = MAX_WRITE;
+	conn->max_write = FS_MAX_WRITE;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 	conn->no_interrupt = 1;

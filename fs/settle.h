@@ -18,5 +18,10 @@ static inline void watch_settle(struct fs *fs, fuse_ino_t ino)
 }
 /* What became of such writes to a handle, once: 0 or a negative errno. */
 int watch_error(struct file *file);
+/*
+ * Memory for a thread to receive requests into, for good: loop_trade_block().
+ * NULL: there is none.
+ */
+void *watch_spare_block(struct fs *fs);
 
 #endif

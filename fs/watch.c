@@ -101,6 +101,7 @@ static bool add_stream(struct file *file, const struct watch_who *who)
 	if (!stream)
 		return false;
 	pthread_mutex_init(&stream->lock, NULL);
+	watch_gathered_init(&stream->gathered);
 	match_init(&stream->match, block);
 	stream->file = file;
 	stream->pgid = who->pgid;
@@ -171,6 +172,7 @@ void watch_close(struct file *file)
 		watch_habit_learn(&watch->habits, stream->program,
 				  stream->match.shared);
 	watch_unbind(watch, stream);
+	watch_gathered_done(&stream->gathered);
 	pthread_mutex_destroy(&stream->lock);
 	free(stream);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Copies by read and write: watch.c, watch_share.c and watch_source.c. */
+/* Copies by read and write: watch*.c. */
 #ifndef OFFLAY_WATCH_H
 #define OFFLAY_WATCH_H
 
@@ -140,12 +140,21 @@ struct watch_bond {
 	struct facts_stamp stamp; /* without blocks */
 };
 
+/* A part of a file that was gathered, and who wrote the last of it. */
+struct watch_part {
+	struct gather_slot *slot;
+	struct watch_who who;
+	uint64_t begun; /* file_now() */
+};
+
 /* One write of the caller's, or several that were gathered. */
 struct watch_write {
 	fuse_req_t req; /* NULL: was answered before */
 	struct file *dst;
 	const struct fuse_file_info *fi; /* with @req */
+	const struct watch_who *who;	 /* without */
 	const unsigned char *data;
+	const struct watch_part *parts; /* instead of @data, or NULL */
 	size_t size;
 	uint64_t offset;
 	struct file **ret_src; /* with @req: a reference to what was shared */
@@ -174,8 +183,10 @@ enum offlay_accel watch_share(struct watch_bond *bond,
 /* ---------------------------------------------------------- watch_gather.c */
 
 /*
- * Small writes that go on where the last one ended are answered at once, and
- * wait until there are enough of them to be compared and cloned together.
+ * Writes that go on where the last one ended are answered at once.  What they
+ * wrote is compared and cloned in parts of GATHER_SIZE, while the program reads
+ * on: by a thread that does nothing else, or by the writer's where that one
+ * does not keep up.
  *
  * What anybody can observe stays as if they had been written:
  *  - A write lease on the destination: the kernel grants it only while nobody
@@ -189,30 +200,41 @@ enum offlay_accel watch_share(struct watch_bond *bond,
  * What is left is stat(2) on the backing itself, which may see the file as it
  * was up to WATCH_GATHER_AGE before.
  */
+
+/* So many full parts of one file may wait; a power of two. */
+#define WATCH_GATHER_PARTS 16u
+
 struct watch_gathered {
-	struct gather_slot *slot; /* NULL: there is nothing */
+	bool active; /* nobody else can see the file: it has the lease */
+	struct watch_part last; /* is being filled; no slot: none yet */
 	int64_t shift;
-	uint64_t end;	/* where it is full, in the file */
-	uint64_t begun; /* file_now(), of the first and the last write */
-	uint64_t last;
-	struct watch_who who; /* wrote the last */
+	uint64_t next; /* where the next write goes, in the file */
+	uint64_t end;  /* where the last part is full */
+	/*
+	 * Full parts, the oldest first.  They are given with the stream's
+	 * lock, and taken with the next one.
+	 */
+	struct watch_part full[WATCH_GATHER_PARTS];
+	atomic_uint given, taken; /* ever */
+	atomic_size_t waiting;	  /* bytes of those between */
+	/*
+	 * Guards @err and, while there are full parts, all of the stream that
+	 * putting them into the file needs.  To be taken after the stream's.
+	 */
+	pthread_mutex_t lock;
+	int err;	    /* nothing is put into the file after it */
+	atomic_bool halted; /* what comes next is to be looked at anew */
 };
 
-/* Larger writes are not gathered. */
-#define WATCH_GATHER_BELOW (128u << 10)
-
-/* Nanoseconds; without another write, and in all. */
-#define WATCH_GATHER_IDLE 20000000ull
-#define WATCH_GATHER_AGE  100000000ull
+/* Nanoseconds. */
+#define WATCH_GATHER_AGE 100000000ull
 
 struct watch_stream;
-struct watch_gathers;
 
-int watch_gathers_new(struct fs *fs, struct watch_gathers **ret_gathers);
-/* From now on nothing is gathered; takes NULL. */
-void watch_gathers_stop(struct watch_gathers *gathers);
-void watch_gathers_free(struct watch_gathers *gathers); /* takes NULL */
-/* The following three with the stream's lock. */
+void watch_gathered_init(struct watch_gathered *gathered);
+/* All is settled. */
+void watch_gathered_done(struct watch_gathered *gathered);
+/* The following four with the stream's lock. */
 
 /* May @write, which comes from the bond's file at @shift, be gathered? */
 bool watch_gather_begin(struct watch_stream *stream,
@@ -222,6 +244,29 @@ size_t watch_gather_add(struct watch_stream *stream,
 			const struct watch_write *write);
 /* Everything is in the file afterwards; or a negative errno. */
 int watch_gather_settle(struct watch_stream *stream);
+/* Has it waited too long, or does somebody wait for it? */
+bool watch_gather_is_due(const struct watch_stream *stream);
+/* Without it: puts full parts into the file; false: there were none. */
+bool watch_gather_share(struct watch_stream *stream);
+
+/* ---------------------------------------------------------- watch_settle.c */
+
+/* Who gathers, and the threads that look after it. */
+struct watch_gathers;
+
+int watch_gathers_new(struct fs *fs, struct watch_gathers **ret_gathers);
+/* From now on nothing is gathered; takes NULL. */
+void watch_gathers_stop(struct watch_gathers *gathers);
+void watch_gathers_free(struct watch_gathers *gathers); /* takes NULL */
+/* Memory with a keeper for the open @fd, looked after; or NULL. */
+struct gather_slot *watch_gathers_take(struct watch_gathers *gathers, int fd);
+/* With the stream's lock; false: there are too many. */
+bool watch_gathers_add(struct watch_gathers *gathers,
+		       struct watch_stream *stream);
+void watch_gathers_remove(struct watch_gathers *gathers,
+			  const struct watch_stream *stream);
+/* Some part is full. */
+void watch_gathers_wake(struct watch_gathers *gathers);
 
 /* ----------------------------------------------------------------- watch.c */
 
@@ -283,5 +328,12 @@ ssize_t watch_write(const struct watch_write *write);
  */
 ssize_t watch_write_from(struct watch_stream *stream,
 			 const struct watch_write *write, int64_t shift);
+/*
+ * The same for @n_parts parts that follow each other: false if they cannot be
+ * shared all at once, and nothing has happened.
+ */
+bool watch_write_parts(struct watch_stream *stream,
+		       const struct watch_part *parts, unsigned int n_parts,
+		       int64_t shift);
 
 #endif

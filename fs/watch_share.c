@@ -59,8 +59,27 @@ static ssize_t read_cached(int fd, void *buf, size_t size, uint64_t offset)
 	return n < 0 ? -errno : n;
 }
 
+/* Bytes of @write from @at on that are in one place, @max at most. */
+static const unsigned char *bytes_at(const struct watch_write *write,
+				     uint64_t at, size_t max, size_t *ret_size)
+{
+	const struct watch_part *part = write->parts;
+	size_t size = write->size;
+
+	if (part) {
+		for (size = atomic_load(&part->slot->length); at >= size;
+		     size = atomic_load(&part->slot->length)) {
+			at -= size;
+			part++;
+		}
+	}
+	*ret_size = size - at < max ? (size_t)(size - at) : max;
+	return (part ? part->slot->data : write->data) + at;
+}
+
 /* OFFLAY_ACCEL_SHARED where all bytes are the same. */
-static enum offlay_accel compare(int fd, uint64_t offset, const void *data,
+static enum offlay_accel compare(int fd, uint64_t offset,
+				 const struct watch_write *write, uint64_t skip,
 				 size_t size)
 {
 	unsigned char buf[PIECE];
@@ -68,11 +87,13 @@ static enum offlay_accel compare(int fd, uint64_t offset, const void *data,
 
 	while (done < size) {
 		size_t part = size - done < PIECE ? size - done : PIECE;
+		const unsigned char *data =
+			bytes_at(write, skip + done, part, &part);
 		ssize_t n = read_cached(fd, buf, part, offset + done);
 
 		if (n <= 0)
 			return OFFLAY_ACCEL_COLD;
-		if (memcmp(buf, (const char *)data + done, (size_t)n))
+		if (memcmp(buf, data, (size_t)n))
 			return OFFLAY_ACCEL_DIFFERENT;
 		done += (size_t)n;
 	}
@@ -107,8 +128,7 @@ bool watch_bond_probe(const struct watch_bond *bond,
 	}
 	return skip + block <= write->size &&
 	       match_src_offset(shift, write->offset + skip, &at) &&
-	       compare(bond->fd, at, write->data + skip, block) ==
-		       OFFLAY_ACCEL_SHARED;
+	       compare(bond->fd, at, write, skip, block) == OFFLAY_ACCEL_SHARED;
 }
 
 /* ---------------------------------------------------------- judging a source */
@@ -172,7 +192,7 @@ static enum offlay_accel lease_judged(struct watch_bond *bond)
 /* ----------------------------------------------------------------- clones */
 
 /* Is there a part of zeros, as every hole would be read? */
-static bool has_zeros(const unsigned char *data, size_t size)
+static bool are_zeros_in(const unsigned char *data, size_t size)
 {
 	static const unsigned char zeros[HOLE_MIN];
 
@@ -180,6 +200,21 @@ static bool has_zeros(const unsigned char *data, size_t size)
 		if (!data[0] && !memcmp(data, zeros, HOLE_MIN))
 			return true;
 	return size && !memcmp(data, zeros, size);
+}
+
+static bool has_zeros(const struct watch_write *write, uint64_t skip,
+		      uint64_t length)
+{
+	size_t size;
+
+	for (uint64_t done = 0; done < length; done += size) {
+		const unsigned char *data =
+			bytes_at(write, skip + done, length - done, &size);
+
+		if (are_zeros_in(data, size))
+			return true;
+	}
+	return false;
 }
 
 /* Blocks that were never written may be data to SEEK_HOLE: facts_holes.c. */
@@ -210,11 +245,12 @@ static bool has_unwritten(const struct watch_bond *bond, uint64_t offset,
  * written must not become a hole.
  */
 static bool is_data(const struct watch_bond *bond, uint64_t offset,
-		    const void *data, uint64_t length)
+		    const struct watch_write *write, uint64_t skip,
+		    uint64_t length)
 {
 	off_t hole;
 
-	if (!has_zeros(data, length))
+	if (!has_zeros(write, skip, length))
 		return true;
 	hole = lseek(bond->fd, (off_t)offset, SEEK_HOLE);
 	return hole >= 0 && (uint64_t)hole >= offset + length &&
@@ -268,10 +304,10 @@ static enum offlay_accel compare_and_clone(struct watch_bond *bond,
 {
 	enum offlay_accel outcome;
 
-	outcome = compare(bond->fd, src_offset, write->data + skip, length);
+	outcome = compare(bond->fd, src_offset, write, skip, length);
 	if (outcome != OFFLAY_ACCEL_SHARED)
 		return outcome;
-	if (!is_data(bond, src_offset, write->data + skip, length))
+	if (!is_data(bond, src_offset, write, skip, length))
 		return OFFLAY_ACCEL_HOLE;
 	if (!is_untouched(write->dst->fd, write->offset + skip))
 		return OFFLAY_ACCEL_OVERWRITE;

@@ -26,26 +26,35 @@ static void count(const struct watch_write *write, enum offlay_accel outcome,
 	stats_add(stats, OFFLAY_STAT_ACCEL_WHY + outcome, 1);
 }
 
+static void tell_unasked(const struct watch_stream *stream,
+			 const struct watch_write *write, uint64_t skip,
+			 uint64_t src_offset,
+			 const struct offlay_result *result)
+{
+	struct event_unasked event = {
+		.op = OFFLAY_OP_WRITE,
+		.flags = OFFLAY_EVENT_ACCEL,
+		.tid = write->who->tid,
+		.uid = write->who->uid,
+		.src = stream->bond.src,
+		.dst = write->dst,
+		.src_offset = src_offset,
+		.dst_offset = write->offset + skip,
+		.result = result,
+	};
+
+	event_tell_unasked(write->dst->fs, &event);
+}
+
 /* A write that was made a clone is told of as a copy. */
 static void tell(const struct watch_stream *stream,
 		 const struct watch_write *write, uint64_t skip,
 		 uint64_t src_offset, uint64_t length)
 {
 	struct offlay_result result = { .copied = length, .cloned = length };
-	struct event_unasked event = {
-		.op = OFFLAY_OP_WRITE,
-		.flags = OFFLAY_EVENT_ACCEL,
-		.tid = stream->gathered.who.tid,
-		.uid = stream->gathered.who.uid,
-		.src = stream->bond.src,
-		.dst = write->dst,
-		.src_offset = src_offset,
-		.dst_offset = write->offset + skip,
-		.result = &result,
-	};
 
 	if (!write->req) {
-		event_tell_unasked(write->dst->fs, &event);
+		tell_unasked(stream, write, skip, src_offset, &result);
 		return;
 	}
 	event_upgrade(write->req, OFFLAY_OP_WRITE, OFFLAY_EVENT_ACCEL);
@@ -199,7 +208,7 @@ static void learn(struct watch_stream *stream, const struct watch_write *write,
 		stream->unlike = true;
 		match_miss(&stream->match, write->size);
 	}
-	if (stream->match.state == MATCH_GIVEN_UP)
+	if (write->req && stream->match.state == MATCH_GIVEN_UP)
 		watch_unbind(write->dst->fs->watch, stream);
 }
 
@@ -260,6 +269,51 @@ ssize_t watch_write_from(struct watch_stream *stream,
 	return write_cut(stream, write, &cut, shift, src_offset);
 }
 
+/* With the same outcome as one after the other. */
+static void tell_of_parts(struct watch_stream *stream,
+			  const struct watch_part *parts, unsigned int n_parts,
+			  int64_t shift, uint64_t src_offset)
+{
+	for (unsigned int i = 0; i < n_parts; i++) {
+		struct watch_write write = {
+			.dst = stream->file,
+			.who = &parts[i].who,
+			.size = atomic_load(&parts[i].slot->length),
+			.offset = parts[i].slot->offset,
+		};
+
+		count(&write, OFFLAY_ACCEL_SHARED, write.size);
+		tell(stream, &write, 0, src_offset, write.size);
+		learn(stream, &write, OFFLAY_ACCEL_SHARED, shift, write.size);
+		src_offset += write.size;
+	}
+}
+
+bool watch_write_parts(struct watch_stream *stream,
+		       const struct watch_part *parts, unsigned int n_parts,
+		       int64_t shift)
+{
+	struct watch_write write = {
+		.dst = stream->file,
+		.parts = parts,
+		.offset = parts->slot->offset,
+	};
+	struct match_cut cut;
+	uint64_t src_offset;
+
+	for (unsigned int i = 0; i < n_parts; i++)
+		write.size += atomic_load(&parts[i].slot->length);
+	if (stream->match.state != MATCH_FOLLOWING ||
+	    !cut_write(stream, &write, shift, &cut, &src_offset) ||
+	    cut.middle != write.size || !may_share_into(stream, write.dst) ||
+	    watch_share(&stream->bond, &write, 0, write.size, src_offset) !=
+		    OFFLAY_ACCEL_SHARED)
+		return false;
+	file_changed(write.dst->inode);
+	tell_of_parts(stream, parts, n_parts, shift, src_offset);
+	return true;
+}
+
 /* What is not gathered now: written, shared, or the first to be gathered. */
 static ssize_t write_first(struct watch_stream *stream,
 			   const struct watch_write *write)
@@ -301,7 +355,7 @@ static ssize_t write_watched(struct watch_stream *stream,
 		rest.data += done;
 		rest.size -= done;
 		rest.offset += done;
-		n = stream->gathered.slot
+		n = stream->gathered.active
 			    ? (ssize_t)watch_gather_add(stream, &rest)
 			    : 0;
 		if (!n) {

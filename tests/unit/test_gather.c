@@ -40,7 +40,7 @@ static _Noreturn void gather_and_die(const char *path)
 	struct gather *gather;
 	int fd;
 
-	if (gather_new(&gather))
+	if (gather_new(GATHER_SIZE, &gather))
 		_exit(1);
 	if (gather_take(gather, 0, &slots[0]))
 		_exit(1);
@@ -102,7 +102,7 @@ Test(gather, has_so_many_slots)
 	struct gather_slot *slots[GATHER_SLOTS], *other;
 	struct gather *gather;
 
-	cr_assert_eq(gather_new(&gather), 0);
+	cr_assert_eq(gather_new(GATHER_SIZE, &gather), 0);
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
 		cr_assert_eq(gather_take(gather, 0, &slots[i]), 0);
 		for (unsigned int k = 0; k < i; k++)
@@ -141,7 +141,7 @@ Test(gather, ends_with_its_keeper)
 	siginfo_t info;
 	pid_t keeper;
 
-	cr_assert_eq(gather_new(&gather), 0);
+	cr_assert_eq(gather_new(GATHER_SIZE, &gather), 0);
 	cr_assert_eq(gather_take(gather, 0, &slot), 0);
 	gather_put(slot);
 	keeper = find_child();

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: MIT
+/* Who gathers, and the threads that put it into the files. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "settle.h"
+#include "thread.h"
+#include "watch.h"
+
+/* How often somebody looks for what has waited too long, or is waited for. */
+#define TICK_NSEC 2000000
+
+/* So many times more, after there was nothing to look for. */
+#define IDLE_TICKS 25
+
+struct watch_gathers {
+	struct fs *fs;
+	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t wake;  /* there may be something to look after */
+	pthread_cond_t full;  /* or to share */
+	pthread_cond_t gone;  /* one of @streams gathers no more */
+	struct gather *store; /* not guarded: never changes */
+	struct watch_stream *streams[GATHER_SLOTS];
+	pthread_t looker, sharer;
+	bool looks, shares; /* they run */
+	bool asleep;	    /* the looker, until it is woken */
+	bool idle;	    /* the sharer */
+	bool any_full;
+	bool stopped;
+};
+
+/* What libfuse receives at a time; before 3.18 by the kernel's own limit. */
+static size_t request_size(void)
+{
+	size_t pages = 256 * (size_t)sysconf(_SC_PAGESIZE);
+
+	return (pages > FS_MAX_WRITE ? pages : FS_MAX_WRITE) + (64u << 10);
+}
+
+int watch_gathers_new(struct fs *fs, struct watch_gathers **ret_gathers)
+{
+	struct watch_gathers *gathers = calloc(1, sizeof(*gathers));
+	pthread_condattr_t attr;
+
+	if (!gathers)
+		return -ENOMEM;
+	if (gather_new(request_size(), &gathers->store)) {
+		free(gathers);
+		return -ENOMEM;
+	}
+	gathers->fs = fs;
+	pthread_mutex_init(&gathers->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&gathers->wake, &attr);
+	pthread_cond_init(&gathers->full, NULL);
+	pthread_cond_init(&gathers->gone, NULL);
+	pthread_condattr_destroy(&attr);
+	*ret_gathers = gathers;
+	return 0;
+}
+
+/* ------------------------------------------------------------ who gathers */
+
+bool watch_gathers_add(struct watch_gathers *gathers,
+		       struct watch_stream *stream)
+{
+	bool added = false;
+
+	pthread_mutex_lock(&gathers->lock);
+	for (unsigned int i = 0; i < GATHER_SLOTS && !added; i++) {
+		if (gathers->streams[i] || gathers->stopped)
+			continue;
+		gathers->streams[i] = stream;
+		added = true;
+	}
+	if (added) {
+		atomic_fetch_add(&gathers->fs->gathering, 1);
+		if (gathers->asleep)
+			pthread_cond_signal(&gathers->wake);
+	}
+	pthread_mutex_unlock(&gathers->lock);
+	return added;
+}
+
+void watch_gathers_remove(struct watch_gathers *gathers,
+			  const struct watch_stream *stream)
+{
+	pthread_mutex_lock(&gathers->lock);
+	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
+		if (gathers->streams[i] == stream)
+			gathers->streams[i] = NULL;
+	atomic_fetch_sub(&gathers->fs->gathering, 1);
+	pthread_cond_broadcast(&gathers->gone);
+	pthread_mutex_unlock(&gathers->lock);
+}
+
+void watch_gathers_wake(struct watch_gathers *gathers)
+{
+	pthread_mutex_lock(&gathers->lock);
+	gathers->any_full = true;
+	if (gathers->idle)
+		pthread_cond_signal(&gathers->full);
+	pthread_mutex_unlock(&gathers->lock);
+}
+
+static bool gathers_for(const struct watch_stream *stream, fuse_ino_t ino)
+{
+	return stream && (!ino || inode_nodeid(stream->file->inode) == ino);
+}
+
+/*
+ * The file of one that gathers, with a reference; NULL: none there.  One that
+ * is being closed settles by itself: @waits until it has.
+ */
+static struct file *list_file(struct watch_gathers *gathers, unsigned int i,
+			      fuse_ino_t ino, bool waits)
+{
+	struct file *file = NULL;
+
+	pthread_mutex_lock(&gathers->lock);
+	while (gathers_for(gathers->streams[i], ino)) {
+		if (handle_take(gathers->streams[i]->file))
+			file = gathers->streams[i]->file;
+		if (file || !waits)
+			break;
+		pthread_cond_wait(&gathers->gone, &gathers->lock);
+	}
+	pthread_mutex_unlock(&gathers->lock);
+	return file;
+}
+
+/* ----------------------------------------------- settling for somebody else */
+
+/* Keeps the error for the writer. */
+static void settle_file(struct file *file)
+{
+	struct watch_stream *stream = file->io->stream;
+	int err;
+
+	pthread_mutex_lock(&stream->lock);
+	err = watch_gather_settle(stream);
+	if (err)
+		stream->err = err;
+	pthread_mutex_unlock(&stream->lock);
+}
+
+void watch_settle_some(struct fs *fs, fuse_ino_t ino)
+{
+	struct watch_gathers *gathers = watch_gathers(fs);
+
+	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
+		struct file *file = list_file(gathers, i, ino, true);
+
+		if (!file)
+			continue;
+		settle_file(file);
+		handle_put(file);
+	}
+}
+
+int watch_error(struct file *file)
+{
+	struct watch_stream *stream = file->io ? file->io->stream : NULL;
+	int err;
+
+	if (!stream)
+		return 0;
+	pthread_mutex_lock(&stream->lock);
+	err = watch_gather_settle(stream);
+	if (!err)
+		err = stream->err;
+	stream->err = 0;
+	pthread_mutex_unlock(&stream->lock);
+	return err;
+}
+
+/* ------------------------------------------------------------- the threads */
+
+/* Whoever has the lock looks for himself. */
+static void settle_due(struct watch_gathers *gathers)
+{
+	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
+		struct file *file = list_file(gathers, i, 0, false);
+		struct watch_stream *stream;
+		int err;
+
+		if (!file)
+			continue;
+		stream = file->io->stream;
+		if (pthread_mutex_trylock(&stream->lock) == 0) {
+			err = watch_gather_is_due(stream)
+				      ? watch_gather_settle(stream)
+				      : 0;
+			if (err)
+				stream->err = err;
+			pthread_mutex_unlock(&stream->lock);
+		}
+		handle_put(file);
+	}
+}
+
+static void wait_tick(struct watch_gathers *gathers)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += TICK_NSEC;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	pthread_cond_timedwait(&gathers->wake, &gathers->lock, &until);
+}
+
+static void *look_after(void *arg)
+{
+	struct watch_gathers *gathers = arg;
+	unsigned int idle = 0;
+
+	thread_roams();
+	pthread_mutex_lock(&gathers->lock);
+	while (!gathers->stopped) {
+		if (idle < IDLE_TICKS || atomic_load(&gathers->fs->gathering)) {
+			wait_tick(gathers);
+		} else {
+			gather_trim(gathers->store);
+			gathers->asleep = true;
+			pthread_cond_wait(&gathers->wake, &gathers->lock);
+			gathers->asleep = false;
+		}
+		idle = atomic_load(&gathers->fs->gathering) ? 0 : idle + 1;
+		pthread_mutex_unlock(&gathers->lock);
+		settle_due(gathers);
+		pthread_mutex_lock(&gathers->lock);
+	}
+	pthread_mutex_unlock(&gathers->lock);
+	return NULL;
+}
+
+/* A part of each file in turn. */
+static bool share_some(struct watch_gathers *gathers)
+{
+	bool shared = false;
+
+	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
+		struct file *file = list_file(gathers, i, 0, false);
+
+		if (!file)
+			continue;
+		shared |= watch_gather_share(file->io->stream);
+		handle_put(file);
+	}
+	return shared;
+}
+
+static void *share(void *arg)
+{
+	struct watch_gathers *gathers = arg;
+
+	thread_roams();
+	pthread_mutex_lock(&gathers->lock);
+	while (!gathers->stopped) {
+		if (!gathers->any_full) {
+			gathers->idle = true;
+			pthread_cond_wait(&gathers->full, &gathers->lock);
+			gathers->idle = false;
+			continue;
+		}
+		gathers->any_full = false;
+		pthread_mutex_unlock(&gathers->lock);
+		while (share_some(gathers))
+			;
+		pthread_mutex_lock(&gathers->lock);
+	}
+	pthread_mutex_unlock(&gathers->lock);
+	return NULL;
+}
+
+/* With the lock.  Without a sharer the writers' threads share. */
+static bool start_threads(struct watch_gathers *gathers)
+{
+	if (!gathers->looks)
+		gathers->looks = pthread_create(&gathers->looker, NULL,
+						look_after, gathers) == 0;
+	if (!gathers->shares)
+		gathers->shares = pthread_create(&gathers->sharer, NULL, share,
+						 gathers) == 0;
+	return gathers->looks;
+}
+
+struct gather_slot *watch_gathers_take(struct watch_gathers *gathers, int fd)
+{
+	struct gather_slot *slot = NULL;
+	bool ready;
+	int err;
+
+	pthread_mutex_lock(&gathers->lock);
+	ready = !gathers->stopped && start_threads(gathers);
+	pthread_mutex_unlock(&gathers->lock);
+	if (!ready)
+		return NULL;
+	err = gather_take(gathers->store, fd, &slot);
+	if (err && err != -EAGAIN && err != -EOPNOTSUPP)
+		log_msg(LOG_WARNING, "writes are not gathered from now on: %s",
+			err == -ECHILD ? "their keeper has ended"
+				       : strerror(-err));
+	return err ? NULL : slot;
+}
+
+void *watch_spare_block(struct fs *fs)
+{
+	return fs->watch ? gather_spare(watch_gathers(fs)->store) : NULL;
+}
+
+void watch_gathers_stop(struct watch_gathers *gathers)
+{
+	bool looks, shares;
+
+	if (!gathers)
+		return;
+	pthread_mutex_lock(&gathers->lock);
+	gathers->stopped = true;
+	looks = gathers->looks;
+	shares = gathers->shares;
+	gathers->looks = gathers->shares = false;
+	pthread_cond_signal(&gathers->wake);
+	pthread_cond_signal(&gathers->full);
+	pthread_mutex_unlock(&gathers->lock);
+	if (looks)
+		pthread_join(gathers->looker, NULL);
+	if (shares)
+		pthread_join(gathers->sharer, NULL);
+	watch_settle(gathers->fs, 0);
+}
+
+void watch_gathers_free(struct watch_gathers *gathers)
+{
+	if (!gathers)
+		return;
+	gather_free(gathers->store);
+	pthread_cond_destroy(&gathers->gone);
+	pthread_cond_destroy(&gathers->full);
+	pthread_cond_destroy(&gathers->wake);
+	pthread_mutex_destroy(&gathers->lock);
+	free(gathers);
+}
