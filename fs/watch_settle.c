@@ -295,21 +295,27 @@ static bool start_threads(struct watch_gathers *gathers)
 
 struct gather_slot *watch_gathers_take(struct watch_gathers *gathers, int fd)
 {
-	struct gather_slot *slot = NULL;
+	struct gather_slot *slot;
 	bool ready;
 	int err;
 
+	/* The keeper is begun first, with as few threads as can be. */
+	err = gather_take(gathers->store, fd, &slot);
+	if (err) {
+		if (err != -EAGAIN && err != -EOPNOTSUPP)
+			log_msg(LOG_WARNING,
+				"writes are not gathered from now on: %s",
+				err == -ECHILD ? "their keeper has ended"
+					       : strerror(-err));
+		return NULL;
+	}
 	pthread_mutex_lock(&gathers->lock);
 	ready = !gathers->stopped && start_threads(gathers);
 	pthread_mutex_unlock(&gathers->lock);
-	if (!ready)
-		return NULL;
-	err = gather_take(gathers->store, fd, &slot);
-	if (err && err != -EAGAIN && err != -EOPNOTSUPP)
-		log_msg(LOG_WARNING, "writes are not gathered from now on: %s",
-			err == -ECHILD ? "their keeper has ended"
-				       : strerror(-err));
-	return err ? NULL : slot;
+	if (ready)
+		return slot;
+	gather_put(slot);
+	return NULL;
 }
 
 void *watch_spare_block(struct fs *fs)

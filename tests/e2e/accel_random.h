@@ -11,8 +11,8 @@
 #include "sample.h"
 
 #define SRC_MIN	  (128u << 10)
-#define SRC_MAX	  (640u << 10)
-#define DST_MAX	  (2u << 20)
+#define SRC_MAX	  (1536u << 10)
+#define DST_MAX	  (4u << 20)
 #define MAX_OPS	  24
 #define N_HISTORY (MAX_OPS + 2)
 

@@ -26,6 +26,8 @@ static void copy_on(struct program *p)
 	size_t size = chunk(p);
 	unsigned int times = 1 + (unsigned int)program_below(p, 4);
 
+	if (!program_below(p, 6))
+		times *= 6; /* more than are shared at once */
 	if (!program_below(p, 3)) {
 		size = small[program_below(p, 6)];
 		times = 1 + (unsigned int)program_below(p, 300000 / size);
