@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside of open files: op_file.c, op_io.c, backing.c, op_copy.c, verdict.c. */
+/* Inside of open files: file_io.c, op_file.c, op_io.c, backing.c, op_copy.c. */
 #ifndef OFFLAY_FILE_H
 #define OFFLAY_FILE_H
 
@@ -126,6 +126,16 @@ struct open_mode open_mode_choose(const struct open_case *open);
 
 /* blksize.c: called for a handle whose reads will come to the daemon. */
 void blksize_grow(struct file *file);
+
+/* file_io.c */
+
+/* What a handle of a regular file has of its own; a negative errno if not. */
+int file_io_add(struct file *file);
+/*
+ * Opens a regular file for reading, for the daemon itself; -EAGAIN where
+ * somebody has a lease on it.
+ */
+int file_open_own(struct fs *fs, fuse_ino_t ino, struct file **ret_file);
 
 /* op_file.c: are there copies that this mount refuses visibly? */
 bool open_refuses_visibly(const struct fs *fs);

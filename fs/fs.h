@@ -276,11 +276,11 @@ fuse_ino_t inode_nodeid(const struct inode *inode);
 /* The inode number that the mount shows for (@dev, @ino) of the backing. */
 uint64_t inode_shown_ino(struct fs *fs, uint64_t dev, uint64_t ino);
 
-/* State that op_file.c and op_copy.c keep for an inode; made on demand. */
+/* State that file_io.c and op_copy.c keep for an inode; made on demand. */
 struct inode_io *inode_io(struct inode *inode); /* NULL until set */
 /* Atomically sets it if it is not set; returns the one that is. */
 struct inode_io *inode_io_set(struct inode *inode, struct inode_io *io);
-void inode_io_free(struct inode_io *io); /* in op_file.c; takes NULL */
+void inode_io_free(struct inode_io *io); /* in file_io.c; takes NULL */
 /*
  * What the mode in which a file is open, or will be, changes about its
  * attributes; @io may be NULL.
@@ -303,7 +303,7 @@ struct file {
 	atomic_uint refs;  /* the handle's own, requests, and borrowed pins */
 	struct file *next; /* of the inode's; guarded by the inode table */
 	struct dir_stream *dir;	     /* op_readdir.c, directories only */
-	struct file_io *io;	     /* op_file.c, regular files only */
+	struct file_io *io;	     /* file_io.c, regular files only */
 	struct event_reader *reader; /* op_trace.c; guarded by the events */
 };
 
@@ -317,6 +317,8 @@ int handle_new(struct fs *fs, const struct pin *pin, int fd, int flags,
 int handle_publish(struct file *file, uint64_t *ret_fh);
 /* Gives up one that was not published. */
 void handle_drop(struct file *file);
+/* @file, which was not published, is the daemon's own: for handle_put(). */
+void handle_own(struct file *file);
 /* A reference for one request; NULL for a forged or closed handle. */
 struct file *handle_get(struct fs *fs, uint64_t fh);
 void handle_put(struct file *file);
@@ -326,7 +328,7 @@ bool handle_take(struct file *file);
 void handle_close(struct fs *fs, uint64_t fh);
 /* Called by handle.c when the last reference goes; each takes NULL. */
 void dir_stream_free(struct dir_stream *dir); /* op_readdir.c */
-void file_io_free(struct file *file);	      /* op_file.c: file->io */
+void file_io_free(struct file *file);	      /* file_io.c: file->io */
 
 static inline void handle_put_auto(struct file **file)
 {

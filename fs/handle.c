@@ -35,9 +35,14 @@ int handle_table_new(struct handle_table **ret_table)
 	return 0;
 }
 
-void handle_drop(struct file *file)
+void handle_own(struct file *file)
 {
 	inode_unlend(file->fs->inodes, file->inode, file);
+}
+
+void handle_drop(struct file *file)
+{
+	handle_own(file);
 	handle_put(file);
 }
 

@@ -45,13 +45,27 @@ struct watch_source {
 	struct watch_who who;	   /* opened it */
 };
 
+/* One that was closed: some programs write all that they have read at once. */
+struct watch_closed {
+	fuse_ino_t ino;
+	uint64_t id;	 /* as it was */
+	uint64_t closed; /* file_now() */
+	struct watch_who who;
+};
+
 #define WATCH_BUCKETS 64
+
+/* So many are remembered, for so long: nanoseconds. */
+#define WATCH_CLOSED	 16u
+#define WATCH_CLOSED_AGE 1000000000ull
 
 struct watch_sources {
 	pthread_mutex_t lock; /* guards all below and each source */
 	uint64_t last_id;
 	unsigned int count;
 	struct watch_source *buckets[WATCH_BUCKETS]; /* by process group */
+	struct watch_closed closed[WATCH_CLOSED];    /* a ring */
+	unsigned int n_closed;			     /* ever */
 };
 
 /* As many are looked at for one write, newest first. */
@@ -59,6 +73,7 @@ struct watch_sources {
 
 struct watch_candidate {
 	struct file *file; /* with a reference, if asked for */
+	fuse_ino_t ino;	   /* of one that was closed, else 0 */
 	uint64_t id;
 	pid_t tid;
 };
@@ -68,7 +83,7 @@ void watch_sources_done(struct watch_sources *sources);
 struct watch_source *watch_source_add(struct watch_sources *sources,
 				      struct file *file,
 				      const struct watch_who *who);
-/* Does anybody hold one? */
+/* Does anybody hold one, or has just closed it? */
 bool watch_sources_any(struct watch_sources *sources);
 /* Takes NULL. */
 void watch_source_remove(struct watch_sources *sources,
@@ -76,8 +91,9 @@ void watch_source_remove(struct watch_sources *sources,
 /*
  * Sources that @who may be copying, because a process of its process group and
  * user has them open: this one, an ancestor, or where requests are quick any,
- * as the other end of a pipe.  What others have open it must not even be able
- * to guess, by whether extents are shared.  Return: how many.
+ * as the other end of a pipe; or because its own process has just closed them.
+ * What others have open it must not even be able to guess, by whether extents
+ * are shared.  Return: how many.
  */
 unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
 			       bool take,

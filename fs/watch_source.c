@@ -51,12 +51,37 @@ struct watch_source *watch_source_add(struct watch_sources *sources,
 	return source;
 }
 
+static void remember(struct watch_sources *sources,
+		     const struct watch_source *source)
+{
+	sources->closed[sources->n_closed++ % WATCH_CLOSED] =
+		(struct watch_closed){
+			.ino = inode_nodeid(source->file->inode),
+			.id = source->id,
+			.closed = file_now(),
+			.who = source->who,
+		};
+}
+
+/* The @i-th, the last one first; NULL: there is none any more. */
+static const struct watch_closed *closed_at(const struct watch_sources *sources,
+					    unsigned int i)
+{
+	const struct watch_closed *closed;
+
+	if (i >= WATCH_CLOSED || i >= sources->n_closed)
+		return NULL;
+	closed = &sources->closed[(sources->n_closed - 1 - i) % WATCH_CLOSED];
+	return file_now() - closed->closed < WATCH_CLOSED_AGE ? closed : NULL;
+}
+
 void watch_source_remove(struct watch_sources *sources,
 			 struct watch_source *source)
 {
 	if (!source)
 		return;
 	pthread_mutex_lock(&sources->lock);
+	remember(sources, source);
 	sources->count--;
 	if (source->prev)
 		source->prev->next = source->next;
@@ -74,7 +99,7 @@ bool watch_sources_any(struct watch_sources *sources)
 	bool any;
 
 	pthread_mutex_lock(&sources->lock);
-	any = sources->count;
+	any = sources->count || closed_at(sources, 0);
 	pthread_mutex_unlock(&sources->lock);
 	return any;
 }
@@ -108,6 +133,25 @@ static bool may_know(const struct watch_who *who, const struct watch_who *other)
 		(who->uid == other->uid && who->gid == other->gid));
 }
 
+/* With the lock; after the @count that are there. */
+static unsigned int list_closed(const struct watch_sources *sources,
+				const struct watch_who *who,
+				struct watch_candidate *ret_list,
+				unsigned int count)
+{
+	const struct watch_closed *closed;
+
+	for (unsigned int i = 0;
+	     count < WATCH_CANDIDATES && (closed = closed_at(sources, i)); i++)
+		if (may_know(who, &closed->who))
+			ret_list[count++] = (struct watch_candidate){
+				.ino = closed->ino,
+				.id = closed->id,
+				.tid = closed->who.tid,
+			};
+	return count;
+}
+
 static unsigned int list_group(struct watch_sources *sources,
 			       const struct watch_who *who, bool take,
 			       struct watch_candidate *ret_list)
@@ -122,13 +166,25 @@ static unsigned int list_group(struct watch_sources *sources,
 		    (take && !handle_take(source->file)))
 			continue;
 		ret_list[count++] = (struct watch_candidate){
-			take ? source->file : NULL,
-			source->id,
-			source->who.tid,
+			.file = take ? source->file : NULL,
+			.id = source->id,
+			.tid = source->who.tid,
 		};
 	}
+	count = list_closed(sources, who, ret_list, count);
 	pthread_mutex_unlock(&sources->lock);
 	return count;
+}
+
+/* May it be copied from?  Opens it where it is to be taken. */
+static bool is_candidate(struct fs *fs, const struct watch_who *who, bool take,
+			 struct watch_candidate *candidate)
+{
+	if (!candidate->ino)
+		return fs->quick || is_related(fs, who->tid, candidate->tid);
+	return is_in_process_of(fs, who->tid, candidate->tid) &&
+	       (!take ||
+		file_open_own(fs, candidate->ino, &candidate->file) == 0);
 }
 
 unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
@@ -140,9 +196,9 @@ unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
 
 	count = list_group(watch_sources(fs), who, take, list);
 	for (unsigned int i = 0; i < count; i++) {
-		if (fs->quick || is_related(fs, who->tid, list[i].tid))
+		if (is_candidate(fs, who, take, &list[i]))
 			ret_candidates[kept++] = list[i];
-		else if (take)
+		else if (list[i].file)
 			handle_put(list[i].file);
 	}
 	return kept;

@@ -115,6 +115,10 @@ static const struct {
 	  "shutil.copyfileobj(open(\"src\", \"rb\"), open(\"dst\", \"wb\"), "
 	  "1 << 18)'",
 	  true },
+	{ "python3 read, then write",
+	  "python3 -c 'd = open(\"src\", \"rb\").read(); "
+	  "open(\"dst\", \"wb\").write(d)'",
+	  true },
 	{ "rsync", "rsync --whole-file src dst", true },
 	{ "dd 4K", "dd if=src of=dst bs=4K", true },
 	{ "dd in odd pieces", "dd if=src of=dst bs=999", true },
