@@ -119,6 +119,8 @@ static const struct {
 	  "python3 -c 'd = open(\"src\", \"rb\").read(); "
 	  "open(\"dst\", \"wb\").write(d)'",
 	  true },
+	{ "dd of what another has read",
+	  "true; t=$(mktemp) && cp src $t && dd if=$t of=dst bs=1M && rm $t", false },
 	{ "rsync", "rsync --whole-file src dst", true },
 	{ "dd 4K", "dd if=src of=dst bs=4K", true },
 	{ "dd in odd pieces", "dd if=src of=dst bs=999", true },

@@ -248,31 +248,40 @@ static void look_in_every_way(struct scene *scene)
 			looks[i].look(scene);
 			usleep(2000); /* for what was open to be closed */
 		}
-		/* Most of the time: it may have waited for too long. */
-		cr_expect_geq(gathered, 3u, "%s: %u", looks[i].name, gathered);
+		/* Often: it may have waited for too long, or be shared. */
+		cr_expect_geq(gathered, 2u, "%s, %zu: %u", looks[i].name,
+			      scene->piece, gathered);
 		scene_look_below(scene);
 		scene_copy_end(scene);
 	}
 }
 
+static void look_at_large_ones(struct scene *scene)
+{
+	scene->piece = LARGE;
+	look_in_every_way(scene);
+}
+
 Test(accel_gather, shows_what_was_written, .timeout = 120)
 {
 	scene_on_each(look_in_every_way);
+	scene_on_each(look_at_large_ones);
 }
 
 /* ------------------------------------------------------------------ its errors */
 
 /* Until it fails, at the latest when it is closed; returns with what. */
-static int copy_until_full(const char *src_path, const char *dst_path)
+static int copy_until_full(const char *src_path, const char *dst_path,
+			   size_t piece)
 {
-	static char buf[10240];
+	static char buf[1 << 20];
 	int src = open(src_path, O_RDONLY);
 	int dst = open(dst_path, O_WRONLY | O_CREAT, 0644);
 	int err = 0;
 	ssize_t n;
 
 	cr_assert(src >= 0 && dst >= 0);
-	while (!err && (n = read(src, buf, sizeof(buf))) > 0)
+	while (!err && (n = read(src, buf, piece)) > 0)
 		if (write(dst, buf, (size_t)n) != n)
 			err = errno;
 	if (close(dst) && !err)
@@ -281,41 +290,74 @@ static int copy_until_full(const char *src_path, const char *dst_path)
 	return err;
 }
 
-/* Nothing stands where a write has failed, and the writer knows of it. */
-Test(accel_gather, tells_of_a_quota, .timeout = 60)
+static void expect_prefix(const char *src, const char *dst)
 {
 	static unsigned char want[10240], now[10240];
-	char sub[PATH_MAX], src[PATH_MAX], dst[PATH_MAX];
-	struct volume volume;
-	struct mount mount;
-	int want_fd, now_fd;
+	int want_fd = open(src, O_RDONLY), now_fd = open(dst, O_RDONLY);
 	ssize_t n;
 
-	if (!backing_is_selected(BACKING_BTRFS))
-		volume_skip("quota", "btrfs is not selected");
-	volume_get_sized(BACKING_BTRFS, 0, 400ull << 20, NULL, &volume);
-	volume_path(sub, volume.root, "s");
-	cr_assert_eq(COMMAND(NULL, "btrfs", "quota", "enable", volume.root), 0);
-	cr_assert_eq(COMMAND(NULL, "btrfs", "subvolume", "create", sub), 0);
-	volume_path(src, volume.root, "src");
-	sample_file(src, 32ull << 20, 1);
-	sync();
-	cr_assert_eq(COMMAND(NULL, "btrfs", "quota", "rescan", "-w",
-			     volume.root),
-		     0);
-	cr_assert_eq(COMMAND(NULL, "btrfs", "qgroup", "limit", "6M", sub), 0);
-	mount_open(volume.root, "profile=transparent", &mount);
-	volume_path(src, mount.point, "src");
-	volume_path(dst, mount.point, "s/dst");
-	cr_expect_eq(copy_until_full(src, dst), EDQUOT);
-	want_fd = open(src, O_RDONLY);
-	now_fd = open(dst, O_RDONLY);
 	while ((n = read(now_fd, now, sizeof(now))) > 0) {
 		cr_assert_eq(read(want_fd, want, (size_t)n), n);
 		cr_assert_eq(memcmp(want, now, (size_t)n), 0);
 	}
 	close(want_fd);
 	close(now_fd);
+}
+
+#define QUOTA_SIZE (32ll << 20)
+
+/* Into a subvolume of its own, with a limit far below the source's size. */
+static void copy_into_a_quota(const struct volume *volume,
+			      const struct mount *mount, const char *name,
+			      size_t piece)
+{
+	bool holes = !strcmp(name, "holes");
+	char sub[PATH_MAX], src[PATH_MAX], dst[PATH_MAX], sub_name[32];
+	struct stat st;
+	int err;
+
+	snprintf(sub_name, sizeof(sub_name), "%s%zu", name, piece);
+	volume_path(sub, volume->root, sub_name);
+	cr_assert_eq(COMMAND(NULL, "btrfs", "subvolume", "create", sub), 0);
+	cr_assert_eq(COMMAND(NULL, "btrfs", "qgroup", "limit", "6M", sub), 0);
+	volume_path(src, mount->point, name);
+	volume_path(sub, mount->point, sub_name);
+	volume_path(dst, sub, "dst");
+	err = copy_until_full(src, dst, piece);
+	cr_assert_eq(stat(dst, &st), 0);
+	/* btrfs counts clones only with the next commit; holes are written. */
+	cr_expect(err == EDQUOT || (!err && !holes && st.st_size == QUOTA_SIZE),
+		  "%s, %zu: %s, size %lld", name, piece, errno_name(err),
+		  (long long)st.st_size);
+	expect_prefix(src, dst);
+}
+
+/* Nothing stands where a write has failed, and the writer knows of it. */
+Test(accel_gather, tells_of_a_quota, .timeout = 60)
+{
+	static const size_t pieces[] = { 10240, 128 << 10, 1 << 20 };
+	struct volume volume;
+	struct mount mount;
+	char src[PATH_MAX];
+
+	if (!backing_is_selected(BACKING_BTRFS))
+		volume_skip("quota", "btrfs is not selected");
+	volume_get_sized(BACKING_BTRFS, 0, 400ull << 20, NULL, &volume);
+	cr_assert_eq(COMMAND(NULL, "btrfs", "quota", "enable", volume.root), 0);
+	volume_path(src, volume.root, "src");
+	sample_file(src, QUOTA_SIZE, 1);
+	volume_path(src, volume.root, "holes");
+	sample_file(src, 1 << 20, 2);
+	cr_assert_eq(truncate(src, QUOTA_SIZE), 0);
+	sync();
+	cr_assert_eq(COMMAND(NULL, "btrfs", "quota", "rescan", "-w",
+			     volume.root),
+		     0);
+	mount_open(volume.root, "profile=transparent", &mount);
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++)
+		for (int holes = 0; holes < 2; holes++)
+			copy_into_a_quota(&volume, &mount,
+					  holes ? "holes" : "src", pieces[i]);
 	mount_close(&mount);
 	volume_free(&volume);
 }

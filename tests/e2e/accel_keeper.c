@@ -79,7 +79,7 @@ static void kill_the_daemon(struct scene *scene, unsigned int pieces)
 	scene_copy_some(scene, 1);
 	keeper = find_keeper(scene->mount.pid);
 	cr_assert(keeper);
-	usleep(50000);
+	usleep(150000);
 	scene_copy_some(scene, pieces);
 	cr_assert(scene_is_gathered(scene));
 	cr_assert_eq(kill(scene->mount.pid, SIGKILL), 0);
@@ -98,9 +98,13 @@ Test(accel_keeper, outlives_the_daemon, .timeout = 120)
 	for (size_t i = 0; i < 2; i++) {
 		if (!backing_is_selected(backings[i]))
 			continue;
-		for (unsigned int pieces = 1; pieces < 64; pieces += 20) {
+		/* Large ones wait for each other until there are 512 KiB. */
+		for (unsigned int pieces = 1; pieces < 64; pieces += 10) {
 			scene_open(&scene, backings[i]);
-			kill_the_daemon(&scene, pieces);
+			scene.piece = pieces % 20 > 10 ? LARGE : PIECE;
+			kill_the_daemon(&scene, scene.piece == LARGE
+							? pieces / 10
+							: pieces);
 			mount_close(&scene.other);
 		}
 	}

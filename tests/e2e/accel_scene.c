@@ -19,6 +19,7 @@ void scene_open(struct scene *scene, enum backing backing)
 	volume_get(backing, 0, &scene->volume);
 	volume_dir(&scene->volume, "gather", scene->dir);
 	volume_path(path, scene->dir, "src");
+	scene->piece = PIECE;
 	sample_file(path, SIZE, 3);
 	fd = open(path, O_RDONLY);
 	cr_assert_eq(pread(fd, scene->buf, SIZE, 0), SIZE);
@@ -70,9 +71,10 @@ void scene_copy_begin(struct scene *scene)
 void scene_copy_some(struct scene *scene, unsigned int pieces)
 {
 	while (pieces--) {
-		cr_assert_eq(write(scene->dst, scene->buf + scene->at, PIECE),
-			     PIECE);
-		scene->at += PIECE;
+		cr_assert_eq(write(scene->dst, scene->buf + scene->at,
+				   scene->piece),
+			     (ssize_t)scene->piece);
+		scene->at += scene->piece;
 	}
 }
 

@@ -9,8 +9,9 @@
 #include "mount.h"
 #include "volume.h"
 
-#define PIECE 4096u	 /* of each write */
-#define SIZE  (1u << 20) /* of the source */
+#define PIECE 4096u	  /* of each write, if not scene->piece */
+#define LARGE (64u << 10) /* is not copied any more */
+#define SIZE  (6u << 20)  /* of the source */
 
 /* A copy that stands still after some small writes. */
 struct scene {
@@ -18,10 +19,12 @@ struct scene {
 	struct mount mount, other; /* two over one directory */
 	char dir[PATH_MAX];
 	int src, dst;
-	uint64_t at; /* so much is written */
+	size_t piece; /* of each write */
+	uint64_t at;  /* so much is written */
 	unsigned char buf[SIZE];
 };
 
+/* Writes are of PIECE at first. */
 void scene_open(struct scene *scene, enum backing backing);
 void scene_close(struct scene *scene);
 /* In a scene of its own on each backing that is selected. */
