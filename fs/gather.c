@@ -20,20 +20,27 @@
 
 #define KEEPER "offlay-keeper"
 
-/* The slots themselves, before the blocks; of whole pages. */
+/* For struct shared, before the blocks; of whole pages. */
 #define HEAD_SIZE (64u << 10)
 
+/* In shared memory, with all blocks behind it. */
+struct shared {
+	struct gather_slot slots[GATHER_SLOTS];
+	struct gather_file files[GATHER_SLOTS];
+};
+
 struct gather {
-	pthread_mutex_t lock;	   /* guards all below, and taking a slot */
-	struct gather_slot *slots; /* in shared memory, with all blocks */
+	pthread_mutex_t lock; /* guards all below, and taking a slot */
+	struct shared *shared;
+	struct gather_slot *slots; /* of @shared */
 	size_t block;		   /* bytes of one */
 	unsigned int spare;	   /* that nobody has */
 	pid_t keeper; /* 0: not needed yet; -1: there can be none */
 	int daemon;   /* a pidfd of this process, for the keeper; or -1 */
 };
 
-_Static_assert(GATHER_SLOTS * sizeof(struct gather_slot) <= HEAD_SIZE,
-	       "slots fit before the blocks");
+_Static_assert(sizeof(struct shared) <= HEAD_SIZE,
+	       "all of it fits before the blocks");
 
 static size_t map_size(const struct gather *gather)
 {
@@ -43,7 +50,7 @@ static size_t map_size(const struct gather *gather)
 /* Those of the slots come first. */
 static unsigned char *block_of(const struct gather *gather, unsigned int i)
 {
-	return (unsigned char *)gather->slots + HEAD_SIZE + i * gather->block;
+	return (unsigned char *)gather->shared + HEAD_SIZE + i * gather->block;
 }
 
 int gather_new(size_t block, struct gather **ret_gather)
@@ -61,10 +68,12 @@ int gather_new(size_t block, struct gather **ret_gather)
 		free(gather);
 		return -ENOMEM;
 	}
-	gather->slots = map;
+	gather->shared = map;
+	gather->slots = gather->shared->slots;
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
 		gather->slots[i].block = block_of(gather, i);
 		atomic_init(&gather->slots[i].fd, -1);
+		atomic_init(&gather->shared->files[i].fd, -1);
 	}
 	pthread_mutex_init(&gather->lock, NULL);
 	gather->spare = GATHER_SPARE;
@@ -83,9 +92,14 @@ void gather_free(struct gather *gather)
 	}
 	if (gather->daemon >= 0)
 		close(gather->daemon);
-	munmap(gather->slots, map_size(gather));
+	munmap(gather->shared, map_size(gather));
 	pthread_mutex_destroy(&gather->lock);
 	free(gather);
+}
+
+struct gather_file *gather_files(struct gather *gather)
+{
+	return gather->shared->files;
 }
 
 void *gather_spare(struct gather *gather)
@@ -101,13 +115,12 @@ void *gather_spare(struct gather *gather)
 
 /* ------------------------------------------------------------ the keeper */
 
-static void write_slot(const struct gather_slot *slot)
+static bool write_slot(const struct gather_slot *slot, int fd)
 {
 	uint32_t length = atomic_load(&slot->length), done = 0;
-	int fd = atomic_load(&slot->fd);
 	ssize_t n = 1;
 
-	while (fd >= 0 && done < length && n > 0) {
+	while (done < length && n > 0) {
 		n = pwrite(fd, slot->data + done, length - done,
 			   (off_t)(slot->offset + done));
 		if (n > 0)
@@ -115,20 +128,40 @@ static void write_slot(const struct gather_slot *slot)
 		else if (n < 0 && errno == EINTR)
 			n = 1;
 	}
+	return done == length;
+}
+
+/* What comes first of that is in no file yet, or NULL. */
+static struct gather_slot *first_of(struct gather_slot *slots, int fd)
+{
+	struct gather_slot *first = NULL;
+
+	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
+		if (atomic_load(&slots[i].fd) == fd &&
+		    atomic_load(&slots[i].length) &&
+		    (!first || slots[i].offset < first->offset))
+			first = &slots[i];
+	return first;
 }
 
 /*
- * Leases have to be given back, those of a file after all of its slots: the
- * file of a descriptor that was registered for passthrough stays open until
- * the mount has gone.
+ * In order, and nothing behind what cannot be written.  Then the lease is given
+ * back: the file of a descriptor that was registered for passthrough stays open
+ * until the mount has gone.
  */
-static void end_slots(const struct gather_slot *slots)
+static void end_file(struct gather_slot *slots, struct gather_file *file)
 {
-	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
-		write_slot(&slots[i]);
-	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
-		if (atomic_load(&slots[i].fd) >= 0)
-			fcntl(atomic_load(&slots[i].fd), F_SETLEASE, F_UNLCK);
+	int fd = atomic_load(&file->fd);
+	struct gather_slot *slot;
+	bool written = !atomic_load(&file->failed);
+
+	if (fd < 0)
+		return;
+	while (written && (slot = first_of(slots, fd))) {
+		written = write_slot(slot, fd);
+		atomic_store(&slot->length, 0);
+	}
+	fcntl(fd, F_SETLEASE, F_UNLCK);
 }
 
 /* Nobody who looks for the daemon is to find two. */
@@ -150,8 +183,7 @@ static void take_name(void)
 }
 
 /* Only what is safe after fork(2) in a process of many threads. */
-static _Noreturn void keep(const struct gather *gather,
-			   const cpu_set_t *allowed)
+static _Noreturn void keep(struct gather *gather, const cpu_set_t *allowed)
 {
 	struct pollfd ended = { .fd = gather->daemon, .events = POLLIN };
 	sigset_t all;
@@ -164,7 +196,8 @@ static _Noreturn void keep(const struct gather *gather,
 		sched_setaffinity(0, sizeof(*allowed), allowed);
 	while (poll(&ended, 1, -1) < 0 && errno == EINTR)
 		;
-	end_slots(gather->slots);
+	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
+		end_file(gather->slots, &gather->shared->files[i]);
 	_exit(0);
 }
 

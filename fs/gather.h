@@ -4,6 +4,7 @@
 #define OFFLAY_GATHER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,12 +37,20 @@ struct gather_slot {
 	unsigned char *block; /* of the slot; may be traded while it is empty */
 };
 
+/* A file with slots, or at least with a lease; the keeper gives that back. */
+struct gather_file {
+	atomic_int fd;	    /* -1: none */
+	atomic_bool failed; /* nothing is written into it any more */
+};
+
 struct gather;
 
 /* @block: bytes of a whole request, GATHER_SIZE at least */
 int gather_new(size_t block, struct gather **ret_gather);
 /* No slot is taken any more, and no block used; takes NULL. */
 void gather_free(struct gather *gather);
+/* GATHER_SLOTS of them; who has which is the caller's to say. */
+struct gather_file *gather_files(struct gather *gather);
 /* For good; NULL: none is left. */
 void *gather_spare(struct gather *gather);
 /*

@@ -222,7 +222,8 @@ enum offlay_accel watch_share(struct watch_bond *bond,
 
 struct watch_gathered {
 	bool active; /* nobody else can see the file: it has the lease */
-	struct watch_part last; /* is being filled; no slot: none yet */
+	struct gather_file *file; /* for the keeper */
+	struct watch_part last;	  /* is being filled; no slot: none yet */
 	int64_t shift;
 	uint64_t next; /* where the next write goes, in the file */
 	uint64_t end;  /* where the last part is full */
@@ -250,7 +251,7 @@ struct watch_stream;
 void watch_gathered_init(struct watch_gathered *gathered);
 /* All is settled. */
 void watch_gathered_done(struct watch_gathered *gathered);
-/* The following four with the stream's lock. */
+/* The following with the stream's lock. */
 
 /* May @write, which comes from the bond's file at @shift, be gathered? */
 bool watch_gather_begin(struct watch_stream *stream,
@@ -260,8 +261,11 @@ size_t watch_gather_add(struct watch_stream *stream,
 			const struct watch_write *write);
 /* Everything is in the file afterwards; or a negative errno. */
 int watch_gather_settle(struct watch_stream *stream);
-/* Has it waited too long, or does somebody wait for it? */
-bool watch_gather_is_due(const struct watch_stream *stream);
+/*
+ * The same where it has waited too long, or somebody waits for it; unless
+ * another thread is at it.
+ */
+int watch_gather_settle_due(struct watch_stream *stream);
 /* Without it: puts full parts into the file; false: there were none. */
 bool watch_gather_share(struct watch_stream *stream);
 
@@ -276,9 +280,9 @@ void watch_gathers_stop(struct watch_gathers *gathers);
 void watch_gathers_free(struct watch_gathers *gathers); /* takes NULL */
 /* Memory with a keeper for the open @fd, looked after; or NULL. */
 struct gather_slot *watch_gathers_take(struct watch_gathers *gathers, int fd);
-/* With the stream's lock; false: there are too many. */
-bool watch_gathers_add(struct watch_gathers *gathers,
-		       struct watch_stream *stream);
+/* With the stream's lock; NULL: there are too many. */
+struct gather_file *watch_gathers_add(struct watch_gathers *gathers,
+				      struct watch_stream *stream);
 void watch_gathers_remove(struct watch_gathers *gathers,
 			  const struct watch_stream *stream);
 /* Some part is full. */
@@ -345,11 +349,12 @@ ssize_t watch_write(const struct watch_write *write);
 ssize_t watch_write_from(struct watch_stream *stream,
 			 const struct watch_write *write, int64_t shift);
 /*
- * The same for @n_parts parts that follow each other: false if they cannot be
- * shared all at once, and nothing has happened.
+ * The same for @n_parts parts that follow each other, with one clone.
+ * Return: of how many this is the end; 0: they are to be looked at one by one.
  */
-bool watch_write_parts(struct watch_stream *stream,
-		       const struct watch_part *parts, unsigned int n_parts,
-		       int64_t shift);
+unsigned int watch_write_parts(struct watch_stream *stream,
+			       const struct watch_part *parts,
+			       unsigned int n_parts, int64_t shift,
+			       int *ret_err);
 
 #endif

@@ -10,8 +10,8 @@
 #include "lease.h"
 #include "watch.h"
 
-/* Bytes that must be free on the disk: writing them later must not fail. */
-#define ROOM_MIN (64ull << 20)
+/* Bytes that must be free on the disk: writing all of it must not fail. */
+#define ROOM_MIN ((64ull << 20) + (uint64_t)GATHER_SLOTS * FS_MAX_WRITE)
 
 /* Bytes; so much is not copied any more, but stays where it was received. */
 #define TRADE_MIN (64u << 10)
@@ -73,6 +73,17 @@ static void free_part(struct watch_stream *stream,
 	gather_put(part->slot);
 }
 
+static void tell_lost(struct watch_gathered *gathered,
+		      const struct watch_part *part)
+{
+	uint32_t length = atomic_load(&part->slot->length);
+
+	atomic_store(&gathered->file->failed, true);
+	if (length)
+		log_msg(LOG_ERR, "%u bytes of a file cannot be written: %s",
+			length, strerror(-gathered->err));
+}
+
 /*
  * With the lock of what is gathered.  After an error nothing more is written:
  * the file ends there, as if the program had ended with it.
@@ -80,13 +91,11 @@ static void free_part(struct watch_stream *stream,
 static void end_part(struct watch_stream *stream, const struct watch_part *part)
 {
 	struct watch_gathered *gathered = &stream->gathered;
-	uint32_t length = atomic_load(&part->slot->length);
 
 	if (!gathered->err)
 		gathered->err = write_part(stream, part);
-	if (gathered->err && length)
-		log_msg(LOG_ERR, "%u bytes of a file cannot be written: %s",
-			length, strerror(-gathered->err));
+	if (gathered->err)
+		tell_lost(gathered, part);
 	free_part(stream, part);
 }
 
@@ -113,29 +122,43 @@ static unsigned int list_full(const struct watch_gathered *gathered,
 	return n;
 }
 
+/* Of the oldest @n parts so many are in the file then. */
+static unsigned int end_parts(struct watch_stream *stream,
+			      const struct watch_part *parts, unsigned int n)
+{
+	struct watch_gathered *gathered = &stream->gathered;
+	unsigned int ended = 0;
+
+	if (n > 1 && !gathered->err)
+		ended = watch_write_parts(stream, parts, n, gathered->shift,
+					  &gathered->err);
+	if (!ended) {
+		end_part(stream, &parts[0]);
+		return 1;
+	}
+	if (gathered->err)
+		tell_lost(gathered, &parts[0]);
+	for (unsigned int i = 0; i < ended; i++)
+		free_part(stream, &parts[i]);
+	return ended;
+}
+
 /* With the lock of what is gathered: several together, or only the oldest. */
 static bool end_full(struct watch_stream *stream)
 {
 	struct watch_gathered *gathered = &stream->gathered;
 	struct watch_part parts[WATCH_GATHER_PARTS];
-	unsigned int n = list_full(gathered, parts);
-	size_t size = 0;
+	uint32_t sizes[WATCH_GATHER_PARTS];
+	unsigned int n = list_full(gathered, parts), ended;
 
 	if (!n)
 		return false;
-	if (gathered->err || n == 1 ||
-	    !watch_write_parts(stream, parts, n, gathered->shift)) {
-		n = 1;
-		size = atomic_load(&parts[0].slot->length);
-		end_part(stream, &parts[0]);
-	} else {
-		for (unsigned int i = 0; i < n; i++) {
-			size += atomic_load(&parts[i].slot->length);
-			free_part(stream, &parts[i]);
-		}
-	}
-	atomic_fetch_sub(&gathered->waiting, size);
-	atomic_fetch_add(&gathered->taken, n);
+	for (unsigned int i = 0; i < n; i++)
+		sizes[i] = atomic_load(&parts[i].slot->length);
+	ended = end_parts(stream, parts, n);
+	for (unsigned int i = 0; i < ended; i++)
+		atomic_fetch_sub(&gathered->waiting, sizes[i]);
+	atomic_fetch_add(&gathered->taken, ended);
 	return true;
 }
 
@@ -152,15 +175,13 @@ bool watch_gather_share(struct watch_stream *stream)
 	return shared;
 }
 
-int watch_gather_settle(struct watch_stream *stream)
+/* With both locks; gives that of what is gathered back. */
+static int settle(struct watch_stream *stream)
 {
 	struct watch_gathered *gathered = &stream->gathered;
 	struct fs *fs = stream->file->fs;
 	int err;
 
-	if (!gathered->active)
-		return 0;
-	pthread_mutex_lock(&gathered->lock);
 	while (end_full(stream))
 		;
 	if (gathered->last.slot)
@@ -176,6 +197,35 @@ int watch_gather_settle(struct watch_stream *stream)
 	if (stream->match.state == MATCH_GIVEN_UP)
 		watch_unbind(fs->watch, stream);
 	return err;
+}
+
+int watch_gather_settle(struct watch_stream *stream)
+{
+	if (!stream->gathered.active)
+		return 0;
+	pthread_mutex_lock(&stream->gathered.lock);
+	return settle(stream);
+}
+
+static bool is_due(const struct watch_stream *stream)
+{
+	const struct watch_gathered *gathered = &stream->gathered;
+	const struct watch_part *oldest = &gathered->last;
+	unsigned int taken = atomic_load(&gathered->taken);
+
+	if (!gathered->active)
+		return false;
+	if (atomic_load(&gathered->given) != taken)
+		oldest = &gathered->full[taken % WATCH_GATHER_PARTS];
+	return file_now() - oldest->begun > WATCH_GATHER_AGE ||
+	       !lease_is_whole(stream->file->fd, F_WRLCK);
+}
+
+int watch_gather_settle_due(struct watch_stream *stream)
+{
+	if (!is_due(stream) || pthread_mutex_trylock(&stream->gathered.lock))
+		return 0;
+	return settle(stream);
 }
 
 /* -------------------------------------------------------------- gathering */
@@ -240,6 +290,7 @@ static void drop_part(struct watch_gathered *gathered)
 bool watch_gather_begin(struct watch_stream *stream,
 			const struct watch_write *write, int64_t shift)
 {
+	struct watch_gathers *gathers = watch_gathers(write->dst->fs);
 	struct watch_gathered *gathered = &stream->gathered;
 	int fd = write->dst->fd;
 
@@ -250,17 +301,15 @@ bool watch_gather_begin(struct watch_stream *stream,
 	gathered->next = write->offset;
 	if (!begin_part(stream, write))
 		return false;
-	if (!lease_take(fd, F_WRLCK)) {
-		drop_part(gathered);
-		return false;
-	}
-	gathered->active =
-		watch_gathers_add(watch_gathers(write->dst->fs), stream);
-	if (!gathered->active) {
-		lease_give(fd);
-		drop_part(gathered);
-	}
-	return gathered->active;
+	/* The keeper has to know of a lease before there is one. */
+	gathered->file = watch_gathers_add(gathers, stream);
+	gathered->active = gathered->file && lease_take(fd, F_WRLCK);
+	if (gathered->active)
+		return true;
+	if (gathered->file)
+		watch_gathers_remove(gathers, stream);
+	drop_part(gathered);
+	return false;
 }
 
 /*
@@ -275,7 +324,7 @@ static void give_part(struct watch_stream *stream, size_t size)
 
 	waiting += atomic_fetch_add(&gathered->waiting, waiting);
 	gathered->full[given % WATCH_GATHER_PARTS] = gathered->last;
-	gathered->last.slot = NULL;
+	gathered->last = (struct watch_part){ .begun = file_now() };
 	atomic_store(&gathered->given, given + 1);
 	if (size < HELP_BELOW)
 		watch_gather_share(stream);
@@ -343,18 +392,4 @@ size_t watch_gather_add(struct watch_stream *stream,
 	if (gathered->next == gathered->end)
 		give_part(stream, write->size);
 	return size;
-}
-
-bool watch_gather_is_due(const struct watch_stream *stream)
-{
-	const struct watch_gathered *gathered = &stream->gathered;
-	const struct watch_part *oldest = &gathered->last;
-
-	if (!gathered->active)
-		return false;
-	if (count_full(gathered))
-		oldest = &gathered->full[atomic_load(&gathered->taken) %
-					 WATCH_GATHER_PARTS];
-	return file_now() - oldest->begun > WATCH_GATHER_AGE ||
-	       !lease_is_whole(stream->file->fd, F_WRLCK);
 }

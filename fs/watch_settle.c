@@ -5,7 +5,6 @@
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "settle.h"
 #include "thread.h"
@@ -23,7 +22,7 @@ struct watch_gathers {
 	pthread_cond_t wake;  /* there may be something to look after */
 	pthread_cond_t full;  /* or to share */
 	pthread_cond_t gone;  /* one of @streams gathers no more */
-	struct gather *store; /* not guarded: never changes */
+	struct gather *store; /* or NULL; not guarded: never changes */
 	struct watch_stream *streams[GATHER_SLOTS];
 	pthread_t looker, sharer;
 	bool looks, shares; /* they run */
@@ -33,13 +32,8 @@ struct watch_gathers {
 	bool stopped;
 };
 
-/* What libfuse receives at a time; before 3.18 by the kernel's own limit. */
-static size_t request_size(void)
-{
-	size_t pages = 256 * (size_t)sysconf(_SC_PAGESIZE);
-
-	return (pages > FS_MAX_WRITE ? pages : FS_MAX_WRITE) + (64u << 10);
-}
+/* With all that comes with the data of the longest write. */
+#define REQUEST_SIZE (FS_MAX_WRITE + (64u << 10))
 
 int watch_gathers_new(struct fs *fs, struct watch_gathers **ret_gathers)
 {
@@ -48,10 +42,8 @@ int watch_gathers_new(struct fs *fs, struct watch_gathers **ret_gathers)
 
 	if (!gathers)
 		return -ENOMEM;
-	if (gather_new(request_size(), &gathers->store)) {
-		free(gathers);
-		return -ENOMEM;
-	}
+	if (fs->opt.accel && gather_new(REQUEST_SIZE, &gathers->store))
+		log_msg(LOG_WARNING, "writes are not gathered: no memory");
 	gathers->fs = fs;
 	pthread_mutex_init(&gathers->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -66,34 +58,39 @@ int watch_gathers_new(struct fs *fs, struct watch_gathers **ret_gathers)
 
 /* ------------------------------------------------------------ who gathers */
 
-bool watch_gathers_add(struct watch_gathers *gathers,
-		       struct watch_stream *stream)
+struct gather_file *watch_gathers_add(struct watch_gathers *gathers,
+				      struct watch_stream *stream)
 {
-	bool added = false;
+	struct gather_file *file = NULL;
 
 	pthread_mutex_lock(&gathers->lock);
-	for (unsigned int i = 0; i < GATHER_SLOTS && !added; i++) {
+	for (unsigned int i = 0; i < GATHER_SLOTS && !file; i++) {
 		if (gathers->streams[i] || gathers->stopped)
 			continue;
 		gathers->streams[i] = stream;
-		added = true;
+		file = &gather_files(gathers->store)[i];
+		atomic_store(&file->failed, false);
+		atomic_store(&file->fd, stream->file->fd);
 	}
-	if (added) {
+	if (file) {
 		atomic_fetch_add(&gathers->fs->gathering, 1);
 		if (gathers->asleep)
 			pthread_cond_signal(&gathers->wake);
 	}
 	pthread_mutex_unlock(&gathers->lock);
-	return added;
+	return file;
 }
 
 void watch_gathers_remove(struct watch_gathers *gathers,
 			  const struct watch_stream *stream)
 {
 	pthread_mutex_lock(&gathers->lock);
-	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
-		if (gathers->streams[i] == stream)
-			gathers->streams[i] = NULL;
+	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
+		if (gathers->streams[i] != stream)
+			continue;
+		gathers->streams[i] = NULL;
+		atomic_store(&gather_files(gathers->store)[i].fd, -1);
+	}
 	atomic_fetch_sub(&gathers->fs->gathering, 1);
 	pthread_cond_broadcast(&gathers->gone);
 	pthread_mutex_unlock(&gathers->lock);
@@ -181,7 +178,7 @@ int watch_error(struct file *file)
 
 /* ------------------------------------------------------------- the threads */
 
-/* Whoever has the lock looks for himself. */
+/* Whoever has the lock looks for himself, sooner or later. */
 static void settle_due(struct watch_gathers *gathers)
 {
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
@@ -193,9 +190,7 @@ static void settle_due(struct watch_gathers *gathers)
 			continue;
 		stream = file->io->stream;
 		if (pthread_mutex_trylock(&stream->lock) == 0) {
-			err = watch_gather_is_due(stream)
-				      ? watch_gather_settle(stream)
-				      : 0;
+			err = watch_gather_settle_due(stream);
 			if (err)
 				stream->err = err;
 			pthread_mutex_unlock(&stream->lock);
@@ -299,6 +294,8 @@ struct gather_slot *watch_gathers_take(struct watch_gathers *gathers, int fd)
 	bool ready;
 	int err;
 
+	if (!gathers->store)
+		return NULL;
 	/* The keeper is begun first, with as few threads as can be. */
 	err = gather_take(gathers->store, fd, &slot);
 	if (err) {
@@ -320,7 +317,9 @@ struct gather_slot *watch_gathers_take(struct watch_gathers *gathers, int fd)
 
 void *watch_spare_block(struct fs *fs)
 {
-	return fs->watch ? gather_spare(watch_gathers(fs)->store) : NULL;
+	struct gather *store = fs->watch ? watch_gathers(fs)->store : NULL;
+
+	return store ? gather_spare(store) : NULL;
 }
 
 void watch_gathers_stop(struct watch_gathers *gathers)

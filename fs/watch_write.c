@@ -289,15 +289,37 @@ static void tell_of_parts(struct watch_stream *stream,
 	}
 }
 
-bool watch_write_parts(struct watch_stream *stream,
-		       const struct watch_part *parts, unsigned int n_parts,
-		       int64_t shift)
+/* It is written, whatever it is. */
+static int write_part_plain(struct watch_stream *stream,
+			    const struct watch_part *part,
+			    enum offlay_accel outcome)
+{
+	struct watch_write write = {
+		.dst = stream->file,
+		.who = &part->who,
+		.data = part->slot->data,
+		.size = atomic_load(&part->slot->length),
+		.offset = part->slot->offset,
+	};
+	ssize_t n = write_plain(stream, &write, outcome);
+
+	/* A short write is followed by the error. */
+	if (n >= 0 && (size_t)n < write.size)
+		n = write_part(&write, (uint64_t)n, write.size - (size_t)n);
+	return n < 0 ? (int)n : 0;
+}
+
+unsigned int watch_write_parts(struct watch_stream *stream,
+			       const struct watch_part *parts,
+			       unsigned int n_parts, int64_t shift,
+			       int *ret_err)
 {
 	struct watch_write write = {
 		.dst = stream->file,
 		.parts = parts,
 		.offset = parts->slot->offset,
 	};
+	enum offlay_accel outcome;
 	struct match_cut cut;
 	uint64_t src_offset;
 
@@ -305,13 +327,23 @@ bool watch_write_parts(struct watch_stream *stream,
 		write.size += atomic_load(&parts[i].slot->length);
 	if (stream->match.state != MATCH_FOLLOWING ||
 	    !cut_write(stream, &write, shift, &cut, &src_offset) ||
-	    cut.middle != write.size || !may_share_into(stream, write.dst) ||
-	    watch_share(&stream->bond, &write, 0, write.size, src_offset) !=
-		    OFFLAY_ACCEL_SHARED)
-		return false;
-	file_changed(write.dst->inode);
-	tell_of_parts(stream, parts, n_parts, shift, src_offset);
-	return true;
+	    cut.middle != write.size || !may_share_into(stream, write.dst))
+		return 0;
+	outcome = watch_share(&stream->bond, &write, 0, write.size, src_offset);
+	switch (outcome) {
+	case OFFLAY_ACCEL_SHARED:
+		file_changed(write.dst->inode);
+		tell_of_parts(stream, parts, n_parts, shift, src_offset);
+		return n_parts;
+	case OFFLAY_ACCEL_BROKEN:
+	case OFFLAY_ACCEL_REFUSED:
+	case OFFLAY_ACCEL_INELIGIBLE:
+		/* Looked at again it would be something else. */
+		*ret_err = write_part_plain(stream, parts, outcome);
+		return 1;
+	default:
+		return 0;
+	}
 }
 
 /* What is not gathered now: written, shared, or the first to be gathered. */

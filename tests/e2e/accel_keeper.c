@@ -110,6 +110,42 @@ Test(accel_keeper, outlives_the_daemon, .timeout = 120)
 	}
 }
 
+static void kill_when_all_is_shared(struct scene *scene)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	scene->piece = 8 * LARGE;
+	scene_copy_begin(scene);
+	scene_copy_some(scene, 8);
+	for (int i = 0; i < 80 && scene_is_gathered(scene); i++)
+		usleep(1000);
+	cr_assert_eq(kill(scene->mount.pid, SIGKILL), 0);
+	usleep(300000);
+	/* It would wait for lease-break-time. */
+	volume_path(path, scene->dir, "dst");
+	fd = open(path, O_RDONLY | O_NONBLOCK);
+	cr_expect_geq(fd, 0, "%s", strerror(errno));
+	scene_expect_start(scene, fd, "after the daemon");
+	close(scene->src);
+	close(scene->dst);
+	mount_kill(&scene->mount);
+}
+
+/* The lease lasts longer than what it was taken for. */
+Test(accel_keeper, gives_a_lease_back, .timeout = 120)
+{
+	static struct scene scene;
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!backing_is_selected(backings[i]))
+			continue;
+		scene_open(&scene, backings[i]);
+		kill_when_all_is_shared(&scene);
+		mount_close(&scene.other);
+	}
+}
+
 /* On XFS; the copy is done when it returns. */
 static pid_t copy_with_keeper(struct scene *scene)
 {

@@ -34,9 +34,10 @@ static void fill(struct gather_slot *slot, int fd, uint64_t offset,
 }
 
 /* A process with some bytes in hand, which ends in the middle of it. */
-static _Noreturn void gather_and_die(const char *path)
+static _Noreturn void gather_and_die(const char *path, bool failed)
 {
 	struct gather_slot *slots[3];
+	struct gather_file *file;
 	struct gather *gather;
 	int fd;
 
@@ -55,23 +56,18 @@ static _Noreturn void gather_and_die(const char *path)
 	fill(slots[1], fd, 500, 'b', 1000);
 	atomic_store(&slots[1]->length, 0);
 	gather_put(slots[1]);
+	file = &gather_files(gather)[GATHER_SLOTS - 1];
+	atomic_store(&file->failed, failed);
+	atomic_store(&file->fd, fd);
 	if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0 && errno != EINVAL)
 		_exit(1);
 	raise(SIGKILL);
 	_exit(1);
 }
 
-static void wait_for_size(int fd, off_t size)
+/* Until the keeper has ended, too; returns the file, for reading. */
+static int die_with_a_file(char path[64], bool failed)
 {
-	for (int i = 0; i < 10000 && lseek(fd, 0, SEEK_END) < size; i++)
-		usleep(1000);
-	cr_assert_eq(lseek(fd, 0, SEEK_END), size);
-}
-
-Test(gather, is_written_after_the_end, .timeout = 60)
-{
-	static unsigned char now[1000 + GATHER_SIZE], want[sizeof(now)];
-	char path[64];
 	int fd = make_file(path), status;
 	pid_t pid;
 
@@ -80,7 +76,7 @@ Test(gather, is_written_after_the_end, .timeout = 60)
 	close(fd);
 	pid = fork();
 	if (pid == 0)
-		gather_and_die(path);
+		gather_and_die(path, failed);
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert(WIFSIGNALED(status), "ended with %d", WEXITSTATUS(status));
 	/* It has no lease any more when it ends. */
@@ -88,11 +84,31 @@ Test(gather, is_written_after_the_end, .timeout = 60)
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	fd = open(path, O_RDONLY | O_NONBLOCK);
 	cr_assert_geq(fd, 0, "%s", strerror(errno));
-	wait_for_size(fd, sizeof(now));
+	return fd;
+}
+
+Test(gather, is_written_after_the_end, .timeout = 60)
+{
+	static unsigned char now[1000 + GATHER_SIZE], want[sizeof(now)];
+	char path[64];
+	int fd = die_with_a_file(path, false);
+
 	memset(want, 'a', 1000);
 	memset(want + 1000, 'c', GATHER_SIZE);
+	cr_assert_eq(lseek(fd, 0, SEEK_END), sizeof(now));
 	cr_assert_eq(pread(fd, now, sizeof(now), 0), sizeof(now));
 	cr_expect_eq(memcmp(now, want, sizeof(now)), 0);
+	close(fd);
+	unlink(path);
+}
+
+/* What was lost before leaves a shorter file, and no hole. */
+Test(gather, writes_nothing_behind_a_failure, .timeout = 60)
+{
+	char path[64];
+	int fd = die_with_a_file(path, true);
+
+	cr_expect_eq(lseek(fd, 0, SEEK_END), 0);
 	close(fd);
 	unlink(path);
 }
