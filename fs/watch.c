@@ -84,14 +84,18 @@ static uint64_t program_of(struct fs *fs, pid_t tid)
 static bool add_stream(struct file *file, const struct watch_who *who)
 {
 	struct watch_candidate candidates[WATCH_CANDIDATES];
+	const struct watch_ask ask = { .closed = true };
 	struct fs *fs = file->fs;
 	struct watch_stream *stream;
 	uint64_t program;
 	uint32_t block;
 
-	if (!watch_source_list(fs, who, false, candidates))
+	if (!watch_source_list(fs, who, &ask, candidates))
 		return false;
 	program = program_of(fs, who->tid);
+	/* All were closed: a habit of its own, since it is mostly no copy. */
+	if (candidates[0].ino)
+		program = ~program;
 	if (!watch_habit_allows(&fs->watch->habits, program))
 		return false;
 	block = inode_volume_of(file->inode, file->fd).block_size;

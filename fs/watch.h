@@ -78,6 +78,11 @@ struct watch_candidate {
 	pid_t tid;
 };
 
+struct watch_ask {
+	bool take;   /* with references */
+	bool closed; /* those, too, that were closed just now */
+};
+
 void watch_sources_init(struct watch_sources *sources);
 void watch_sources_done(struct watch_sources *sources);
 struct watch_source *watch_source_add(struct watch_sources *sources,
@@ -93,10 +98,10 @@ void watch_source_remove(struct watch_sources *sources,
  * user has them open: this one, an ancestor, or where requests are quick any,
  * as the other end of a pipe; or because its own process has just closed them.
  * What others have open it must not even be able to guess, by whether extents
- * are shared.  Return: how many.
+ * are shared.  Return: how many, those that are still open first.
  */
 unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
-			       bool take,
+			       const struct watch_ask *ask,
 			       struct watch_candidate *ret_candidates);
 /* Where @data might come from; @fd is the candidate's own descriptor. */
 bool watch_source_find(struct watch_sources *sources,

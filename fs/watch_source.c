@@ -153,7 +153,8 @@ static unsigned int list_closed(const struct watch_sources *sources,
 }
 
 static unsigned int list_group(struct watch_sources *sources,
-			       const struct watch_who *who, bool take,
+			       const struct watch_who *who,
+			       const struct watch_ask *ask,
 			       struct watch_candidate *ret_list)
 {
 	struct watch_source *source;
@@ -163,15 +164,16 @@ static unsigned int list_group(struct watch_sources *sources,
 	for (source = *bucket_of(sources, who->pgid);
 	     source && count < WATCH_CANDIDATES; source = source->next) {
 		if (!may_know(who, &source->who) ||
-		    (take && !handle_take(source->file)))
+		    (ask->take && !handle_take(source->file)))
 			continue;
 		ret_list[count++] = (struct watch_candidate){
-			.file = take ? source->file : NULL,
+			.file = ask->take ? source->file : NULL,
 			.id = source->id,
 			.tid = source->who.tid,
 		};
 	}
-	count = list_closed(sources, who, ret_list, count);
+	if (ask->closed)
+		count = list_closed(sources, who, ret_list, count);
 	pthread_mutex_unlock(&sources->lock);
 	return count;
 }
@@ -188,15 +190,15 @@ static bool is_candidate(struct fs *fs, const struct watch_who *who, bool take,
 }
 
 unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
-			       bool take,
+			       const struct watch_ask *ask,
 			       struct watch_candidate *ret_candidates)
 {
 	struct watch_candidate list[WATCH_CANDIDATES];
 	unsigned int count, kept = 0;
 
-	count = list_group(watch_sources(fs), who, take, list);
+	count = list_group(watch_sources(fs), who, ask, list);
 	for (unsigned int i = 0; i < count; i++) {
-		if (is_candidate(fs, who, take, &list[i]))
+		if (is_candidate(fs, who, ask->take, &list[i]))
 			ret_candidates[kept++] = list[i];
 		else if (list[i].file)
 			handle_put(list[i].file);

@@ -110,10 +110,15 @@ static bool look_for_source(struct watch_stream *stream,
 		.uid = fuse_req_ctx(write->req)->uid,
 		.gid = fuse_req_ctx(write->req)->gid,
 	};
+	/* To open them takes time: what they begin with would come first. */
+	const struct watch_ask ask = {
+		.take = true,
+		.closed = !stream->match.missed,
+	};
 	bool found = false;
 	unsigned int n;
 
-	n = watch_source_list(fs, &who, true, candidates);
+	n = watch_source_list(fs, &who, &ask, candidates);
 	for (unsigned int i = 0; i < n; i++) {
 		struct file *src = candidates[i].file;
 

@@ -119,8 +119,17 @@ static const struct {
 	  "python3 -c 'd = open(\"src\", \"rb\").read(); "
 	  "open(\"dst\", \"wb\").write(d)'",
 	  true },
+	/* What is made after a file was read says nothing of copies. */
+	{ "python3, others first",
+	  "python3 -c 'import shutil\n"
+	  "open(\"src\", \"rb\").read()\n"
+	  "for i in range(3): open(\"other\", \"wb\").write(b\"x\" * 300000)\n"
+	  "shutil.copyfileobj(open(\"src\", \"rb\"), open(\"dst\", \"wb\"), "
+	  "1 << 18)'",
+	  true },
 	{ "dd of what another has read",
-	  "true; t=$(mktemp) && cp src $t && dd if=$t of=dst bs=1M && rm $t", false },
+	  "true; t=$(mktemp) && cp src $t && dd if=$t of=dst bs=1M && rm $t",
+	  false },
 	{ "rsync", "rsync --whole-file src dst", true },
 	{ "dd 4K", "dd if=src of=dst bs=4K", true },
 	{ "dd in odd pieces", "dd if=src of=dst bs=999", true },
