@@ -5,6 +5,7 @@
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "settle.h"
 #include "thread.h"
@@ -25,6 +26,8 @@ struct watch_gathers {
 	struct gather *store; /* or NULL; not guarded: never changes */
 	struct watch_stream *streams[GATHER_SLOTS];
 	pthread_t looker, sharer;
+	pid_t sharer_tid;   /* 0: it has not begun */
+	int writer_cpu;	    /* that the sharer keeps away from, or -1 */
 	bool looks, shares; /* they run */
 	bool asleep;	    /* the looker, until it is woken */
 	bool idle;	    /* the sharer */
@@ -45,6 +48,7 @@ int watch_gathers_new(struct fs *fs, struct watch_gathers **ret_gathers)
 	if (fs->opt.accel && gather_new(REQUEST_SIZE, &gathers->store))
 		log_msg(LOG_WARNING, "writes are not gathered: no memory");
 	gathers->fs = fs;
+	gathers->writer_cpu = -1;
 	pthread_mutex_init(&gathers->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -96,9 +100,29 @@ void watch_gathers_remove(struct watch_gathers *gathers,
 	pthread_mutex_unlock(&gathers->lock);
 }
 
+/*
+ * The processor that the writer runs on is lent to it (handover.h): who serves
+ * it has no priority there, and must not wait for another thread of ours.
+ */
+static void leave_writer(struct watch_gathers *gathers)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t cpus;
+
+	if (!gathers->fs->quick || !gathers->sharer_tid ||
+	    cpu == gathers->writer_cpu || cpu < 0 || cpu >= CPU_SETSIZE ||
+	    !thread_allowed(&cpus))
+		return;
+	CPU_CLR(cpu, &cpus);
+	if (CPU_COUNT(&cpus) &&
+	    !sched_setaffinity(gathers->sharer_tid, sizeof(cpus), &cpus))
+		gathers->writer_cpu = cpu;
+}
+
 void watch_gathers_wake(struct watch_gathers *gathers)
 {
 	pthread_mutex_lock(&gathers->lock);
+	leave_writer(gathers);
 	gathers->any_full = true;
 	if (gathers->idle)
 		pthread_cond_signal(&gathers->full);
@@ -259,6 +283,7 @@ static void *share(void *arg)
 
 	thread_roams();
 	pthread_mutex_lock(&gathers->lock);
+	gathers->sharer_tid = gettid();
 	while (!gathers->stopped) {
 		if (!gathers->any_full) {
 			gathers->idle = true;
