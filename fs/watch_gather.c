@@ -17,7 +17,7 @@
 #define TRADE_MIN (64u << 10)
 
 /* Bytes; what smaller writes have filled is shared by the writer's thread. */
-#define HELP_BELOW (32u << 10)
+#define HELP_BELOW (128u << 10)
 
 /* Bytes that a thread is woken for, and that are shared at once. */
 #define WAKE_MIN  (512u << 10)
@@ -313,8 +313,9 @@ bool watch_gather_begin(struct watch_stream *stream,
 }
 
 /*
- * Small writes take much longer than what is to be done here with all of them,
- * and to wake a thread for it would cost more than it can gain.
+ * Small writes take longer than what is to be done here with all of them.  To
+ * wake a thread for it would cost more than it can gain: the writer leaves its
+ * processor for the one that has just become idle, again and again.
  */
 static void give_part(struct watch_stream *stream, size_t size)
 {
@@ -326,7 +327,7 @@ static void give_part(struct watch_stream *stream, size_t size)
 	gathered->full[given % WATCH_GATHER_PARTS] = gathered->last;
 	gathered->last = (struct watch_part){ .begun = file_now() };
 	atomic_store(&gathered->given, given + 1);
-	if (size < HELP_BELOW)
+	if (size < HELP_BELOW && waiting >= GATHER_SIZE)
 		watch_gather_share(stream);
 	else if (waiting >= WAKE_MIN)
 		watch_gathers_wake(watch_gathers(stream->file->fs));
