@@ -307,11 +307,14 @@ static int write_part_plain(struct watch_stream *stream,
 		.offset = part->slot->offset,
 	};
 	ssize_t n = write_plain(stream, &write, outcome);
+	size_t done = 0;
 
 	/* A short write is followed by the error. */
-	if (n >= 0 && (size_t)n < write.size)
-		n = write_part(&write, (uint64_t)n, write.size - (size_t)n);
-	return n < 0 ? (int)n : 0;
+	while (n > 0 && (done += (size_t)n) < write.size)
+		n = write_part(&write, done, write.size - done);
+	if (done == write.size)
+		return 0;
+	return n ? (int)n : -EIO;
 }
 
 unsigned int watch_write_parts(struct watch_stream *stream,
