@@ -32,11 +32,10 @@ struct shared {
 struct gather {
 	pthread_mutex_t lock; /* guards all below, and taking a slot */
 	struct shared *shared;
-	struct gather_slot *slots; /* of @shared */
-	size_t block;		   /* bytes of one */
-	unsigned int spare;	   /* that nobody has */
-	pid_t keeper; /* 0: not needed yet; -1: there can be none */
-	int daemon;   /* a pidfd of this process, for the keeper; or -1 */
+	size_t block;	    /* bytes of one */
+	unsigned int spare; /* that nobody has */
+	pid_t keeper;	    /* 0: not needed yet; -1: there can be none */
+	int daemon;	    /* a pidfd of this process, for the keeper; or -1 */
 };
 
 _Static_assert(sizeof(struct shared) <= HEAD_SIZE,
@@ -69,10 +68,9 @@ int gather_new(size_t block, struct gather **ret_gather)
 		return -ENOMEM;
 	}
 	gather->shared = map;
-	gather->slots = gather->shared->slots;
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
-		gather->slots[i].block = block_of(gather, i);
-		atomic_init(&gather->slots[i].fd, -1);
+		gather->shared->slots[i].block = block_of(gather, i);
+		atomic_init(&gather->shared->slots[i].fd, -1);
 		atomic_init(&gather->shared->files[i].fd, -1);
 	}
 	pthread_mutex_init(&gather->lock, NULL);
@@ -197,7 +195,7 @@ static _Noreturn void keep(struct gather *gather, const cpu_set_t *allowed)
 	while (poll(&ended, 1, -1) < 0 && errno == EINTR)
 		;
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
-		end_file(gather->slots, &gather->shared->files[i]);
+		end_file(gather->shared->slots, &gather->shared->files[i]);
 	_exit(0);
 }
 
@@ -245,14 +243,15 @@ int gather_take(struct gather *gather, int fd, struct gather_slot **ret_slot)
 	int err = -EAGAIN;
 
 	pthread_mutex_lock(&gather->lock);
-	while (i < GATHER_SLOTS && atomic_load(&gather->slots[i].fd) >= 0)
+	while (i < GATHER_SLOTS &&
+	       atomic_load(&gather->shared->slots[i].fd) >= 0)
 		i++;
 	if (i < GATHER_SLOTS)
 		err = need_keeper(gather);
 	if (!err) {
-		atomic_store(&gather->slots[i].fd, fd);
-		gather->slots[i].data = gather->slots[i].block;
-		*ret_slot = &gather->slots[i];
+		atomic_store(&gather->shared->slots[i].fd, fd);
+		gather->shared->slots[i].data = gather->shared->slots[i].block;
+		*ret_slot = &gather->shared->slots[i];
 	}
 	pthread_mutex_unlock(&gather->lock);
 	return err;
@@ -267,8 +266,8 @@ void gather_trim(struct gather *gather)
 {
 	pthread_mutex_lock(&gather->lock);
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++)
-		if (atomic_load(&gather->slots[i].fd) < 0)
-			madvise(gather->slots[i].block, gather->block,
+		if (atomic_load(&gather->shared->slots[i].fd) < 0)
+			madvise(gather->shared->slots[i].block, gather->block,
 				MADV_REMOVE);
 	pthread_mutex_unlock(&gather->lock);
 }

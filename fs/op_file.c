@@ -2,7 +2,6 @@
 /* Open, create and release of regular files, and how they are opened. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "file.h"
