@@ -13,11 +13,11 @@
 /* Bytes that must be free on the disk: writing all of it must not fail. */
 #define ROOM_MIN ((64ull << 20) + (uint64_t)GATHER_SLOTS * FS_MAX_WRITE)
 
-/* Bytes; so much is not copied any more, but stays where it was received. */
+/*
+ * Bytes; so much is not copied any more, but stays where it was received.  What
+ * smaller writes have filled is shared by the writer's thread.
+ */
 #define TRADE_MIN (64u << 10)
-
-/* Bytes; what smaller writes have filled is shared by the writer's thread. */
-#define HELP_BELOW (128u << 10)
 
 /* Bytes that a thread is woken for, and that are shared at once. */
 #define WAKE_MIN  (512u << 10)
@@ -327,7 +327,7 @@ static void give_part(struct watch_stream *stream, size_t size)
 	gathered->full[given % WATCH_GATHER_PARTS] = gathered->last;
 	gathered->last = (struct watch_part){ .begun = file_now() };
 	atomic_store(&gathered->given, given + 1);
-	if (size < HELP_BELOW && waiting >= GATHER_SIZE)
+	if (size < TRADE_MIN && waiting >= GATHER_SIZE)
 		watch_gather_share(stream);
 	else if (waiting >= WAKE_MIN)
 		watch_gathers_wake(watch_gathers(stream->file->fs));
