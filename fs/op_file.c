@@ -66,6 +66,10 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 		.clone_only = fs->opt.offload == OFFLOAD_CLONE,
 		.ruled = rules_open_direct(fs, file->fd, file->flags),
 	};
+	struct watch_opening opening = {
+		.fresh = fresh,
+		.size = look->stx.stx_size,
+	};
 	struct watch_wish wish;
 	struct open_mode mode;
 
@@ -74,7 +78,9 @@ static void choose_mode(fuse_req_t req, struct file *file, bool fresh,
 		open.ineligible = is_doubtful(file, look);
 		open.copy_coming = could_be_copied_into(file, fresh, tid);
 	}
-	wish = watch_open(file, fresh, look->stx.stx_size, fuse_req_ctx(req));
+	opening.anyway = io->mode != IO_PASSTHROUGH ||
+			 open_mode_choose(&open).direct;
+	wish = watch_open(file, &opening, fuse_req_ctx(req));
 	open.copy_coming |= wish.writes;
 	open.gathers = wish.gathers;
 	if (!open_is_writable(file->flags)) {

@@ -31,6 +31,7 @@ int watch_state_new(struct fs *fs, struct watch_state **ret_watch)
 	signal(SIGIO, SIG_IGN);
 	watch_sources_init(&watch->sources);
 	watch_habits_init(&watch->habits);
+	watch_firsts_init(&watch->firsts);
 	*ret_watch = watch;
 	return 0;
 }
@@ -46,6 +47,7 @@ void watch_state_free(struct watch_state *watch)
 	if (!watch)
 		return;
 	watch_gathers_free(watch->gathers);
+	watch_firsts_done(&watch->firsts);
 	watch_habits_done(&watch->habits);
 	watch_sources_done(&watch->sources);
 	free(watch);
@@ -81,23 +83,51 @@ static uint64_t program_of(struct fs *fs, pid_t tid)
 	return key;
 }
 
-static bool add_stream(struct file *file, const struct watch_who *who)
+/* So that nobody's other habit is the same. */
+#define FIRST_HABIT 0x9e3779b97f4a7c15ull
+
+/* What may be copied into a new file, by how its program goes about it. */
+struct outlook {
+	uint64_t habit;
+	bool early;	 /* no source is open yet */
+	bool unexpected; /* and none was when it did the same before */
+};
+
+/* False: nothing is expected to be. */
+static bool look_out(struct file *file, const struct watch_who *who,
+		     bool anyway, struct outlook *ret_outlook)
 {
 	struct watch_candidate candidates[WATCH_CANDIDATES];
 	const struct watch_ask ask = { .closed = true };
-	struct fs *fs = file->fs;
+	struct watch_state *watch = file->fs->watch;
+	struct outlook outlook = { .habit = program_of(file->fs, who->tid) };
+	bool writes_only = (file->flags & O_ACCMODE) == O_WRONLY;
+
+	if (watch_sources_any(&watch->sources) &&
+	    watch_source_list(file->fs, who, &ask, candidates)) {
+		/* All were closed: it is mostly no copy. */
+		if (candidates[0].ino)
+			outlook.habit = ~outlook.habit;
+		*ret_outlook = outlook;
+		return watch_habit_allows(&watch->habits, outlook.habit);
+	}
+	outlook.habit ^= FIRST_HABIT;
+	outlook.early = true;
+	outlook.unexpected =
+		!writes_only ||
+		!watch_habit_expects(&watch->habits, outlook.habit);
+	*ret_outlook = outlook;
+	if (outlook.unexpected && !anyway && writes_only)
+		watch_first_add(&watch->firsts, file, who, outlook.habit);
+	return anyway || !outlook.unexpected;
+}
+
+static bool add_stream(struct file *file, const struct watch_who *who,
+		       const struct outlook *outlook)
+{
 	struct watch_stream *stream;
-	uint64_t program;
 	uint32_t block;
 
-	if (!watch_source_list(fs, who, &ask, candidates))
-		return false;
-	program = program_of(fs, who->tid);
-	/* All were closed: a habit of its own, since it is mostly no copy. */
-	if (candidates[0].ino)
-		program = ~program;
-	if (!watch_habit_allows(&fs->watch->habits, program))
-		return false;
 	block = inode_volume_of(file->inode, file->fd).block_size;
 	if (!block || block > BLOCK_MAX)
 		return false;
@@ -109,45 +139,64 @@ static bool add_stream(struct file *file, const struct watch_who *who)
 	match_init(&stream->match, block);
 	stream->file = file;
 	stream->pgid = who->pgid;
-	stream->program = program;
+	stream->habit = outlook->habit;
+	stream->early = outlook->early;
+	stream->unexpected = outlook->unexpected;
 	file->io->stream = stream;
 	return true;
 }
 
-/* Nobody can read or map it by this handle, nor write in another way. */
-static bool may_wish_to_gather(const struct file *file)
+static struct watch_wish
+open_destination(struct file *file, const struct watch_who *who, bool anyway)
 {
-	return (file->flags & O_ACCMODE) == O_WRONLY;
+	struct watch_wish wish = { .writes = false };
+	struct outlook outlook;
+
+	wish.writes = look_out(file, who, anyway, &outlook) &&
+		      add_stream(file, who, &outlook);
+	/* Nobody can read or map it by such a handle. */
+	wish.gathers = wish.writes && !outlook.unexpected &&
+		       (file->flags & O_ACCMODE) == O_WRONLY;
+	return wish;
 }
 
-struct watch_wish watch_open(struct file *file, bool fresh, uint64_t size,
+/* Was a destination waiting for it?  A shell makes its program's. */
+static void learn_from_source(struct fs *fs, const struct watch_who *who)
+{
+	struct watch_first firsts[WATCH_FIRSTS];
+	unsigned int n = watch_first_list(&fs->watch->firsts, who, firsts);
+
+	for (unsigned int i = 0; i < n; i++)
+		if (watch_is_below(fs, who->tid, firsts[i].who.tid))
+			watch_habit_begin(&fs->watch->habits, firsts[i].habit);
+}
+
+struct watch_wish watch_open(struct file *file,
+			     const struct watch_opening *opening,
 			     const struct fuse_ctx *caller)
 {
-	struct watch_sources *sources = watch_sources(file->fs);
 	bool writable = open_is_writable(file->flags);
 	struct watch_who who = {
 		.tid = caller->pid,
 		.uid = caller->uid,
 		.gid = caller->gid,
 	};
-	struct watch_wish wish = { .writes = false };
+	const struct watch_wish none = { .writes = false };
 
 	if (!file->fs->opt.accel || !file->io->inode->reflinks || who.tid <= 0)
-		return wish;
-	if (writable ? !fresh || (file->flags & WATCH_OTHER_WRITES) ||
-			       !watch_sources_any(sources)
-		     : size < file->fs->opt.accel_min)
-		return wish;
+		return none;
+	if (writable ? !opening->fresh || (file->flags & WATCH_OTHER_WRITES)
+		     : opening->size < file->fs->opt.accel_min)
+		return none;
 	who.pgid = getpgid(who.tid);
 	if (who.pgid < 0) /* 0: of a group that was made in another namespace */
-		return wish;
-	if (writable) {
-		wish.writes = add_stream(file, &who);
-		wish.gathers = wish.writes && may_wish_to_gather(file);
-	} else {
-		file->io->source = watch_source_add(sources, file, &who);
-	}
-	return wish;
+		return none;
+	if (writable)
+		return open_destination(file, &who, opening->anyway);
+	learn_from_source(file->fs, &who);
+	file->io->source =
+		watch_source_add(watch_sources(file->fs), file, &who);
+	return none;
 }
 
 void watch_may_gather(struct file *file)
@@ -169,11 +218,14 @@ void watch_close(struct file *file)
 	struct watch_stream *stream = file->io->stream;
 
 	watch_source_remove(&watch->sources, file->io->source);
-	if (!stream)
+	if (!stream) {
+		if (open_is_writable(file->flags))
+			watch_first_remove(&watch->firsts, file);
 		return;
+	}
 	watch_gather_settle(stream);
-	if (stream->match.shared || stream->unlike)
-		watch_habit_learn(&watch->habits, stream->program,
+	if (stream->match.shared || (stream->unlike && !stream->unexpected))
+		watch_habit_learn(&watch->habits, stream->habit,
 				  stream->match.shared);
 	watch_unbind(watch, stream);
 	watch_gathered_done(&stream->gathered);

@@ -36,6 +36,15 @@ struct watch_who {
 	gid_t gid;
 };
 
+/* Whoever may look at a process may know what it has open. */
+static inline bool watch_may_know(const struct watch_who *who,
+				  const struct watch_who *other)
+{
+	return who->pgid == other->pgid &&
+	       (!who->uid ||
+		(who->uid == other->uid && who->gid == other->gid));
+}
+
 /* A handle that a copy may read from; part of struct file_io. */
 struct watch_source {
 	struct watch_source *prev, *next; /* newest first */
@@ -88,6 +97,8 @@ void watch_sources_done(struct watch_sources *sources);
 struct watch_source *watch_source_add(struct watch_sources *sources,
 				      struct file *file,
 				      const struct watch_who *who);
+/* Is @tid of the process that thread @other is of, or below it? */
+bool watch_is_below(struct fs *fs, pid_t tid, pid_t other);
 /* Does anybody hold one, or has just closed it? */
 bool watch_sources_any(struct watch_sources *sources);
 /* Takes NULL. */
@@ -149,7 +160,48 @@ void watch_habit_keep(struct watch_habits *habits, pid_t tid, uint64_t now,
 		      uint64_t key);
 /* May the next file be watched?  Each call is about one file. */
 bool watch_habit_allows(struct watch_habits *habits, uint64_t key);
+/* The same of programs that nothing is expected of until it was seen once. */
+bool watch_habit_expects(struct watch_habits *habits, uint64_t key);
+/* It was seen; of a program that is known already that says nothing new. */
+void watch_habit_begin(struct watch_habits *habits, uint64_t key);
 void watch_habit_learn(struct watch_habits *habits, uint64_t key, bool copies);
+
+/* ----------------------------------------------------------- watch_first.c */
+
+/*
+ * A program may open the destination first.  No source says then that a copy is
+ * coming, and the kernel cannot bring writes here later; so it is the next time
+ * that it is seen: a program that has opened a source while an empty file of
+ * its own was waiting is expected to do so again.
+ */
+struct watch_first {
+	struct file *file; /* NULL: none */
+	struct watch_who who;
+	uint64_t habit;
+};
+
+/* The last ones that were opened. */
+#define WATCH_FIRSTS 16u
+
+struct watch_firsts {
+	pthread_mutex_t lock; /* guards all below */
+	struct watch_first slots[WATCH_FIRSTS];
+	unsigned int n; /* ever */
+};
+
+void watch_firsts_init(struct watch_firsts *firsts);
+void watch_firsts_done(struct watch_firsts *firsts);
+void watch_first_add(struct watch_firsts *firsts, struct file *file,
+		     const struct watch_who *who, uint64_t habit);
+/* Before @file goes. */
+void watch_first_remove(struct watch_firsts *firsts, const struct file *file);
+/*
+ * Those that are empty, of whoever may know that @who opens a source; their
+ * files may be gone.  Return: how many.
+ */
+unsigned int watch_first_list(struct watch_firsts *firsts,
+			      const struct watch_who *who,
+			      struct watch_first *ret_firsts);
 
 /* ----------------------------------------------------------- watch_share.c */
 
@@ -298,6 +350,7 @@ void watch_gathers_wake(struct watch_gathers *gathers);
 struct watch_state {
 	struct watch_sources sources;
 	struct watch_habits habits;
+	struct watch_firsts firsts;
 	struct watch_gathers *gathers;
 	atomic_uint bonds;
 };
@@ -312,10 +365,12 @@ struct watch_stream {
 	struct match match;
 	struct watch_bond bond;
 	pid_t pgid;
-	uint64_t program; /* for its habits */
-	bool judged;	  /* may be shared into */
-	bool unlike;	  /* some write was not the source's, or small */
-	bool gathers;	  /* as it was opened: nobody else can see the file */
+	uint64_t habit;
+	bool unexpected; /* watched because its writes come here anyway */
+	bool early;	 /* there was no source yet */
+	bool judged;	 /* may be shared into */
+	bool unlike;	 /* some write was not the source's, or small */
+	bool gathers;	 /* as it was opened: nobody else can see the file */
 	int err; /* of writes that were answered; for the next request */
 	struct watch_gathered gathered;
 };
@@ -333,8 +388,15 @@ struct watch_wish {
 	bool gathers; /* they may be answered before they are in the file */
 };
 
+struct watch_opening {
+	bool fresh;  /* there is no data in the file */
+	bool anyway; /* writes come here without a wish */
+	uint64_t size;
+};
+
 /* Called while a handle is being opened. */
-struct watch_wish watch_open(struct file *file, bool fresh, uint64_t size,
+struct watch_wish watch_open(struct file *file,
+			     const struct watch_opening *opening,
 			     const struct fuse_ctx *caller);
 /* The handle that wished for it is the only one that can see the file. */
 void watch_may_gather(struct file *file);

@@ -54,18 +54,39 @@ void watch_habit_keep(struct watch_habits *habits, pid_t tid, uint64_t now,
 	pthread_mutex_unlock(&habits->lock);
 }
 
-bool watch_habit_allows(struct watch_habits *habits, uint64_t key)
+/* @unknown: what a program may of which nothing is known */
+static bool ask(struct watch_habits *habits, uint64_t key, bool unknown)
 {
 	struct watch_habit *habit = slot_of(habits, key);
-	bool allows = true;
+	bool known, allows;
 
 	pthread_mutex_lock(&habits->lock);
-	if (habit->key == key && habit->skip) {
+	known = habit->key == key;
+	allows = known ? !habit->skip : unknown;
+	if (known && habit->skip)
 		habit->skip--;
-		allows = false;
-	}
 	pthread_mutex_unlock(&habits->lock);
 	return allows;
+}
+
+bool watch_habit_allows(struct watch_habits *habits, uint64_t key)
+{
+	return ask(habits, key, true);
+}
+
+bool watch_habit_expects(struct watch_habits *habits, uint64_t key)
+{
+	return ask(habits, key, false);
+}
+
+void watch_habit_begin(struct watch_habits *habits, uint64_t key)
+{
+	struct watch_habit *habit = slot_of(habits, key);
+
+	pthread_mutex_lock(&habits->lock);
+	if (habit->key != key)
+		*habit = (struct watch_habit){ .key = key };
+	pthread_mutex_unlock(&habits->lock);
 }
 
 void watch_habit_learn(struct watch_habits *habits, uint64_t key, bool copies)

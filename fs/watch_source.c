@@ -9,7 +9,7 @@
 #include "proc.h"
 #include "watch.h"
 
-/* How far up a writer's ancestors are asked for. */
+/* How far up ancestors are asked for. */
 #define GENERATIONS 3
 
 void watch_sources_init(struct watch_sources *sources)
@@ -114,23 +114,14 @@ static bool is_in_process_of(struct fs *fs, pid_t tid, pid_t other)
 	return faccessat(copy_proc_fd(fs), path, F_OK, 0) == 0;
 }
 
-/* Is @writer of the process that thread @reader is of, or below it? */
-static bool is_related(struct fs *fs, pid_t writer, pid_t reader)
+bool watch_is_below(struct fs *fs, pid_t tid, pid_t other)
 {
-	for (int i = 0; i <= GENERATIONS && writer > 1; i++) {
-		if (is_in_process_of(fs, writer, reader))
+	for (int i = 0; i <= GENERATIONS && tid > 1; i++) {
+		if (is_in_process_of(fs, tid, other))
 			return true;
-		writer = proc_parent(copy_proc_fd(fs), writer);
+		tid = proc_parent(copy_proc_fd(fs), tid);
 	}
 	return false;
-}
-
-/* Whoever may look at a process may know what it has open. */
-static bool may_know(const struct watch_who *who, const struct watch_who *other)
-{
-	return who->pgid == other->pgid &&
-	       (!who->uid ||
-		(who->uid == other->uid && who->gid == other->gid));
 }
 
 /* With the lock; after the @count that are there. */
@@ -143,7 +134,7 @@ static unsigned int list_closed(const struct watch_sources *sources,
 
 	for (unsigned int i = 0;
 	     count < WATCH_CANDIDATES && (closed = closed_at(sources, i)); i++)
-		if (may_know(who, &closed->who))
+		if (watch_may_know(who, &closed->who))
 			ret_list[count++] = (struct watch_candidate){
 				.ino = closed->ino,
 				.id = closed->id,
@@ -163,7 +154,7 @@ static unsigned int list_group(struct watch_sources *sources,
 	pthread_mutex_lock(&sources->lock);
 	for (source = *bucket_of(sources, who->pgid);
 	     source && count < WATCH_CANDIDATES; source = source->next) {
-		if (!may_know(who, &source->who) ||
+		if (!watch_may_know(who, &source->who) ||
 		    (ask->take && !handle_take(source->file)))
 			continue;
 		ret_list[count++] = (struct watch_candidate){
@@ -183,7 +174,8 @@ static bool is_candidate(struct fs *fs, const struct watch_who *who, bool take,
 			 struct watch_candidate *candidate)
 {
 	if (!candidate->ino)
-		return fs->quick || is_related(fs, who->tid, candidate->tid);
+		return fs->quick ||
+		       watch_is_below(fs, who->tid, candidate->tid);
 	return is_in_process_of(fs, who->tid, candidate->tid) &&
 	       (!take ||
 		file_open_own(fs, candidate->ino, &candidate->file) == 0);

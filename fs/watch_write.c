@@ -99,17 +99,25 @@ static bool fits(struct watch_stream *stream, const struct watch_write *write,
 				 ret_shift);
 }
 
+static struct watch_who who_writes(const struct watch_stream *stream,
+				   const struct watch_write *write)
+{
+	const struct fuse_ctx *caller = fuse_req_ctx(write->req);
+
+	return (struct watch_who){
+		.tid = caller->pid,
+		.pgid = stream->pgid,
+		.uid = caller->uid,
+		.gid = caller->gid,
+	};
+}
+
 static bool look_for_source(struct watch_stream *stream,
 			    const struct watch_write *write, int64_t *ret_shift)
 {
 	struct watch_candidate candidates[WATCH_CANDIDATES];
 	struct fs *fs = write->dst->fs;
-	struct watch_who who = {
-		.tid = fuse_req_ctx(write->req)->pid,
-		.pgid = stream->pgid,
-		.uid = fuse_req_ctx(write->req)->uid,
-		.gid = fuse_req_ctx(write->req)->gid,
-	};
+	struct watch_who who = who_writes(stream, write);
 	/* To open them takes time: what they begin with would come first. */
 	const struct watch_ask ask = {
 		.take = true,
@@ -130,18 +138,21 @@ static bool look_for_source(struct watch_stream *stream,
 	return found;
 }
 
-/* The shift to try; false if there is none. */
+/*
+ * The shift to try; false if there is none.  Mostly it goes on where it went
+ * before; or this is the beginning of another source.
+ */
 static bool find_source(struct watch_stream *stream,
 			const struct watch_write *write, int64_t *ret_shift)
 {
 	struct match *match = &stream->match;
+	bool follows = match->state == MATCH_FOLLOWING;
 
 	*ret_shift = match->shift;
-	if (match->state == MATCH_FOLLOWING)
-		return stream->bond.src;
-	/* Mostly it goes on where it went before. */
-	if (match->shared && stream->bond.src &&
-	    watch_bond_probe(&stream->bond, write, match->block, match->shift))
+	if (stream->bond.src && (follows || match->shared) &&
+	    ((follows && write->size < WATCH_PROBE_MIN) ||
+	     watch_bond_probe(&stream->bond, write, match->block,
+			      match->shift)))
 		return true;
 	return look_for_source(stream, write, ret_shift);
 }
@@ -354,6 +365,31 @@ unsigned int watch_write_parts(struct watch_stream *stream,
 	}
 }
 
+/* Has a source been opened by now? */
+static bool is_early(struct watch_stream *stream,
+		     const struct watch_write *write)
+{
+	struct watch_candidate candidates[WATCH_CANDIDATES];
+	struct fs *fs = write->dst->fs;
+	const struct watch_ask ask = { .closed = true };
+	struct watch_who who;
+
+	if (stream->early && watch_sources_any(watch_sources(fs))) {
+		who = who_writes(stream, write);
+		stream->early = !watch_source_list(fs, &who, &ask, candidates);
+	}
+	return stream->early;
+}
+
+/* There was nothing that it could have been compared with. */
+static ssize_t write_early(struct watch_stream *stream,
+			   const struct watch_write *write)
+{
+	stream->unlike = true;
+	match_miss(&stream->match, write->size);
+	return write_part(write, 0, write->size);
+}
+
 /* What is not gathered now: written, shared, or the first to be gathered. */
 static ssize_t write_first(struct watch_stream *stream,
 			   const struct watch_write *write)
@@ -364,6 +400,8 @@ static ssize_t write_first(struct watch_stream *stream,
 
 	if (stream->match.state == MATCH_GIVEN_UP)
 		return write_part(write, 0, write->size);
+	if (is_early(stream, write))
+		return write_early(stream, write);
 	if (write->size < WATCH_PROBE_MIN &&
 	    stream->match.state != MATCH_FOLLOWING)
 		return write_plain(stream, write, OFFLAY_ACCEL_SMALL);

@@ -70,3 +70,23 @@ Test(watch_habit, tells_programs_apart)
 	cr_assert(!watch_habit_allows(&habits, 7 + WATCH_HABITS));
 	watch_habits_done(&habits);
 }
+
+Test(watch_habit, expects_only_what_was_seen)
+{
+	struct watch_habits habits;
+
+	watch_habits_init(&habits);
+	cr_assert(!watch_habit_expects(&habits, 7));
+	watch_habit_begin(&habits, 7);
+	cr_assert(watch_habit_expects(&habits, 7));
+	cr_assert(watch_habit_expects(&habits, 7));
+	cr_assert(!watch_habit_expects(&habits, 8));
+	watch_habit_learn(&habits, 7, false);
+	for (int i = 0; i < 4; i++) {
+		/* That it is seen again makes nothing undone. */
+		watch_habit_begin(&habits, 7);
+		cr_assert(!watch_habit_expects(&habits, 7));
+	}
+	cr_assert(watch_habit_expects(&habits, 7));
+	watch_habits_done(&habits);
+}
