@@ -82,6 +82,21 @@ void program_reader_end(const struct side *side, int fd)
 
 /* ---------------------------------------------------------------- programs */
 
+static int open_source(const struct side *side)
+{
+	return open(program_path(side->dir, "src"), O_RDONLY);
+}
+
+/* So that the next destination is watched, though no source is open. */
+static void open_lesson_first(const struct side *side)
+{
+	int dst = open(program_path(side->dir, "lesson"),
+		       O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	close(open_source(side));
+	close(dst);
+}
+
 static void begin(struct program *p, uint64_t seed)
 {
 	static const int flags[] = { O_WRONLY,
@@ -92,7 +107,7 @@ static void begin(struct program *p, uint64_t seed)
 				     O_WRONLY | O_DSYNC };
 	int flag;
 	char name[16];
-	bool reads;
+	bool reads, late;
 
 	p->rng.state = p->seed = seed;
 	p->steps = 0;
@@ -106,6 +121,8 @@ static void begin(struct program *p, uint64_t seed)
 	flag = flags[program_below(p, program_below(p, 4) ? 4 : 6)];
 	/* Small writes are gathered only while nobody else has it open. */
 	reads = program_below(p, 2);
+	/* The source is opened after the destination. */
+	late = !program_below(p, 4);
 	sample_fill(&p->rng, p->noise, p->src_size);
 	for (int i = 0; i < N_SIDES; i++) {
 		struct side *side = &p->sides[i];
@@ -119,17 +136,22 @@ static void begin(struct program *p, uint64_t seed)
 		unlink(program_path(side->dir, "dst"));
 		side->writer = -1;
 		side->map = NULL;
-		side->src = open(program_path(side->dir, "src"), O_RDONLY);
+		if (late)
+			open_lesson_first(side);
+		else
+			side->src = open_source(side);
 		side->dst = open(program_path(side->dir, "dst"),
 				 O_CREAT | O_TRUNC | flag, 0644);
 		side->reader = -1;
 		if (reads)
 			side->reader = program_reader_begin(side, side->dir);
+		if (late)
+			side->src = open_source(side);
 		cr_assert(side->src >= 0 && side->dst >= 0 &&
 			  reads == (side->reader >= 0));
 	}
-	program_note(p, "a source of %zu, flags %#o%s", p->src_size, flag,
-		     reads ? "" : ", no reader");
+	program_note(p, "a source of %zu, flags %#o%s%s", p->src_size, flag,
+		     reads ? "" : ", no reader", late ? ", late" : "");
 }
 
 /*
