@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Reads files of /proc. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,6 +10,9 @@
 #include <unistd.h>
 
 #include "proc.h"
+
+/* Of a process with more of them not all are looked at. */
+#define DESCRIPTORS_MAX 128
 
 #define FIELD_STATE	3
 #define FIELD_PARENT	4
@@ -80,4 +84,55 @@ int proc_processor(int proc_fd, pid_t pid)
 	    cpu > INT_MAX)
 		return -1;
 	return (int)cpu;
+}
+
+/* "NAME:\tNUMBER\n" */
+static bool find_number(const char *text, const char *name,
+			unsigned long long *ret_number)
+{
+	const char *at = strstr(text, name);
+	char end;
+
+	/* What is not followed by anything may have been cut off. */
+	return at && (at == text || at[-1] == '\n') &&
+	       sscanf(at + strlen(name), ":\t%llu%c", ret_number, &end) == 2 &&
+	       end == '\n';
+}
+
+bool proc_position(const char *text, uint64_t ino, uint64_t *ret_position)
+{
+	unsigned long long number, position;
+
+	if (!find_number(text, "pos", &position) || !position ||
+	    !find_number(text, "ino", &number) || number != ino)
+		return false;
+	*ret_position = position;
+	return true;
+}
+
+bool proc_find_position(int proc_fd, pid_t pid, uint64_t ino,
+			uint64_t *ret_position)
+{
+	char path[32], text[512];
+	struct dirent *entry;
+	unsigned int left = DESCRIPTORS_MAX;
+	bool found = false;
+	DIR *dir;
+	int fd;
+
+	snprintf(path, sizeof(path), "%d/fdinfo", pid);
+	fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return false;
+	}
+	while (!found && left-- && (entry = readdir(dir)))
+		found = entry->d_name[0] != '.' &&
+			proc_read(fd, entry->d_name, text, sizeof(text)) > 0 &&
+			proc_position(text, ino, ret_position);
+	closedir(dir);
+	return found;
 }

@@ -4,6 +4,7 @@
 #define OFFLAY_PROC_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /*
@@ -23,5 +24,14 @@ bool proc_stat_field(const char *text, unsigned int field, long *ret_value);
 pid_t proc_parent(int proc_fd, pid_t pid);
 /* The processor that it runs on, or has run on last; -1 where not known. */
 int proc_processor(int proc_fd, pid_t pid);
+
+/*
+ * Where a descriptor of @pid goes on reading the file with the inode number
+ * @ino, of whichever filesystem.  False where it has none that has moved.
+ * @text, of proc_position(): of a file of /proc/PID/fdinfo
+ */
+bool proc_position(const char *text, uint64_t ino, uint64_t *ret_position);
+bool proc_find_position(int proc_fd, pid_t pid, uint64_t ino,
+			uint64_t *ret_position);
 
 #endif

@@ -114,11 +114,29 @@ void watch_source_remove(struct watch_sources *sources,
 unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
 			       const struct watch_ask *ask,
 			       struct watch_candidate *ret_candidates);
-/* Where @data might come from; @fd is the candidate's own descriptor. */
-bool watch_source_find(struct watch_sources *sources,
-		       const struct watch_candidate *candidate, pid_t pgid,
-		       int fd, uint32_t block, const void *data, size_t size,
-		       uint64_t offset, int64_t *ret_shift);
+/* What is looked for in a source. */
+struct watch_quest {
+	pid_t tid, pgid; /* of who writes it */
+	int fd;		 /* the source */
+	uint32_t block;
+	const void *data;
+	size_t size;
+	uint64_t offset; /* in the destination */
+};
+
+/* In its beginning. */
+bool watch_source_find(struct fs *fs, const struct watch_candidate *candidate,
+		       const struct watch_quest *quest, int64_t *ret_shift);
+
+/*
+ * In what was read of it last, by the writer or by who opened it, as the
+ * positions of their descriptors say: a part of a file is copied, or its parts
+ * go to files of their own.
+ */
+bool watch_source_find_read(struct fs *fs,
+			    const struct watch_candidate *candidate,
+			    const struct watch_quest *quest,
+			    int64_t *ret_shift);
 
 /* ----------------------------------------------------------- watch_habit.c */
 
@@ -366,12 +384,13 @@ struct watch_stream {
 	struct watch_bond bond;
 	pid_t pgid;
 	uint64_t habit;
-	bool unexpected; /* watched because its writes come here anyway */
-	bool early;	 /* there was no source yet */
-	bool judged;	 /* may be shared into */
-	bool unlike;	 /* some write was not the source's, or small */
-	bool gathers;	 /* as it was opened: nobody else can see the file */
-	int err; /* of writes that were answered; for the next request */
+	bool unexpected;       /* watched because its writes come here anyway */
+	bool early;	       /* there was no source yet */
+	unsigned int searches; /* in vain, in what was read last */
+	bool judged;	       /* may be shared into */
+	bool unlike;	       /* some write was not the source's, or small */
+	bool gathers; /* as it was opened: nobody else can see the file */
+	int err;      /* of writes that were answered; for the next request */
 	struct watch_gathered gathered;
 };
 

@@ -9,6 +9,9 @@
 #include "proc.h"
 #include "watch.h"
 
+/* Bytes that a program may have read before it writes the first of them. */
+#define READ_AHEAD (256u << 10)
+
 /* How far up ancestors are asked for. */
 #define GENERATIONS 3
 
@@ -208,19 +211,20 @@ static struct watch_source *find(struct watch_sources *sources, pid_t pgid,
 	return source;
 }
 
-/* Without the lock: it reads. */
-static struct match_index *make_index(int fd, uint32_t block)
+/* Of @size bytes at @offset; without the lock: it reads. */
+static struct match_index *make_index(int fd, uint32_t block, uint64_t offset,
+				      size_t size)
 {
 	struct match_index *index = NULL;
-	void *head = malloc(MATCH_HEAD);
+	void *bytes = malloc(size);
 	ssize_t n;
 
-	if (!head)
+	if (!bytes)
 		return NULL;
-	n = pread(fd, head, MATCH_HEAD, 0);
-	if (n > 0 && match_index_new(head, (size_t)n, block, &index))
+	n = pread(fd, bytes, size, (off_t)offset);
+	if (n > 0 && match_index_new(bytes, (size_t)n, block, &index))
 		index = NULL;
-	free(head);
+	free(bytes);
 	return index;
 }
 
@@ -236,26 +240,70 @@ static bool is_indexed(struct watch_sources *sources, pid_t pgid, uint64_t id)
 	return indexed;
 }
 
-bool watch_source_find(struct watch_sources *sources,
-		       const struct watch_candidate *candidate, pid_t pgid,
-		       int fd, uint32_t block, const void *data, size_t size,
-		       uint64_t offset, int64_t *ret_shift)
+bool watch_source_find(struct fs *fs, const struct watch_candidate *candidate,
+		       const struct watch_quest *quest, int64_t *ret_shift)
 {
+	struct watch_sources *sources = watch_sources(fs);
 	struct match_index *index = NULL;
 	struct watch_source *source;
 	bool found;
 
-	if (!is_indexed(sources, pgid, candidate->id))
-		index = make_index(fd, block);
+	if (!is_indexed(sources, quest->pgid, candidate->id))
+		index = make_index(quest->fd, quest->block, 0, MATCH_HEAD);
 	pthread_mutex_lock(&sources->lock);
-	source = find(sources, pgid, candidate->id);
+	source = find(sources, quest->pgid, candidate->id);
 	if (source && !source->index) {
 		source->index = index;
 		index = NULL;
 	}
 	found = source && source->index &&
-		match_index_find(source->index, data, size, offset, ret_shift);
+		match_index_find(source->index, quest->data, quest->size,
+				 quest->offset, ret_shift);
 	pthread_mutex_unlock(&sources->lock);
+	match_index_free(index);
+	return found;
+}
+
+/* Where a descriptor for it stands. */
+static bool find_position(struct fs *fs,
+			  const struct watch_candidate *candidate, pid_t tid,
+			  uint64_t *ret_position)
+{
+	struct file *file = candidate->file;
+	struct pin pin = { .inode = file->inode, .fd = file->fd };
+	int proc = copy_proc_fd(fs);
+	struct stat st;
+
+	if (inode_getattr(fs, &pin, &st))
+		return false;
+	return proc_find_position(proc, tid, st.st_ino, ret_position) ||
+	       (candidate->tid != tid &&
+		proc_find_position(proc, candidate->tid, st.st_ino,
+				   ret_position));
+}
+
+bool watch_source_find_read(struct fs *fs,
+			    const struct watch_candidate *candidate,
+			    const struct watch_quest *quest, int64_t *ret_shift)
+{
+	uint32_t block = quest->block;
+	struct match_index *index;
+	uint64_t position, start = 0;
+	bool found;
+
+	if (!find_position(fs, candidate, quest->tid, &position))
+		return false;
+	if (position > quest->size + READ_AHEAD)
+		start = position - quest->size - READ_AHEAD;
+	start &= ~(uint64_t)(block - 1);
+	index = make_index(quest->fd, block, start,
+			   READ_AHEAD + 2 * (size_t)block);
+	if (!index)
+		return false;
+	found = match_index_find(index, quest->data, quest->size, quest->offset,
+				 ret_shift);
+	if (found)
+		*ret_shift += (int64_t)start;
 	match_index_free(index);
 	return found;
 }

@@ -6,6 +6,9 @@
 
 #include "watch.h"
 
+/* Each takes as long as some writes do. */
+#define SEARCHES_MAX 4
+
 /* Streams with a source at once: each holds one more descriptor. */
 #define BONDS_MAX 32
 
@@ -84,19 +87,32 @@ static bool make_bond(struct watch_state *watch, struct watch_stream *stream,
 	return false;
 }
 
-/* At the same offset, then wherever its beginning is found in the write. */
+/*
+ * At the same offset, then wherever its beginning is found in the write, then
+ * from where it was read last.
+ */
 static bool fits(struct watch_stream *stream, const struct watch_write *write,
 		 const struct watch_candidate *candidate, int64_t *ret_shift)
 {
-	uint32_t block = stream->match.block;
+	struct fs *fs = write->dst->fs;
+	const struct watch_quest quest = {
+		.tid = fuse_req_ctx(write->req)->pid,
+		.pgid = stream->pgid,
+		.fd = stream->bond.fd,
+		.block = stream->match.block,
+		.data = write->data,
+		.size = write->size,
+		.offset = write->offset,
+	};
 
 	*ret_shift = 0;
-	if (watch_bond_probe(&stream->bond, write, block, 0))
+	if (watch_bond_probe(&stream->bond, write, quest.block, 0) ||
+	    watch_source_find(fs, candidate, &quest, ret_shift))
 		return true;
-	return watch_source_find(watch_sources(write->dst->fs), candidate,
-				 stream->pgid, stream->bond.fd, block,
-				 write->data, write->size, write->offset,
-				 ret_shift);
+	if (write->size < quest.block || stream->searches == SEARCHES_MAX)
+		return false;
+	stream->searches++;
+	return watch_source_find_read(fs, candidate, &quest, ret_shift);
 }
 
 static struct watch_who who_writes(const struct watch_stream *stream,
@@ -209,6 +225,7 @@ static void learn(struct watch_stream *stream, const struct watch_write *write,
 	switch (outcome) {
 	case OFFLAY_ACCEL_SHARED:
 		match_hit(&stream->match, shift, length);
+		stream->searches = 0;
 		break;
 	case OFFLAY_ACCEL_BUSY:
 	case OFFLAY_ACCEL_COLD:

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "proc.h"
@@ -94,5 +95,53 @@ Test(proc, says_where_it_does_not_know)
 	cr_assert_eq(proc_processor(proc, 0), -1);
 	cr_assert_eq(proc_parent(-1, getpid()), 0);
 	cr_assert_eq(proc_processor(-1, getpid()), -1);
+	close(proc);
+}
+
+Test(proc, reads_where_a_descriptor_stands)
+{
+	static const struct {
+		const char *text;
+		bool found;
+	} rows[] = {
+		{ "pos:\t4096\nflags:\t0100000\nmnt_id:\t24\nino:\t77\n",
+		  true },
+		{ "pos:\t4096\nflags:\t0100000\nmnt_id:\t77\nino:\t78\n",
+		  false },
+		{ "pos:\t0\nflags:\t0100000\nmnt_id:\t24\nino:\t77\n", false },
+		{ "pos:\t4096\nflags:\t0100000\nmnt_id:\t24\n",
+		  false }, /* 5.13 */
+		{ "pos:\t4096\nflags:\t0\ntfd: 5 pos:0 ino:77\n", false },
+		{ "pos:\t4096\nino:\t77", false }, /* cut off? */
+		{ "pos:\t\nino:\t77\n", false },
+		{ "", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		uint64_t position = 5;
+
+		cr_expect_eq(proc_position(rows[i].text, 77, &position),
+			     rows[i].found, "row %zu", i);
+		cr_expect_eq(position, rows[i].found ? 4096 : 5, "row %zu", i);
+	}
+}
+
+Test(proc, finds_the_descriptor_that_reads_a_file)
+{
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	FILE *file = tmpfile();
+	int fd = fileno(file);
+	uint64_t position = 5;
+	struct stat st;
+
+	cr_assert_eq(fstat(fd, &st), 0);
+	cr_assert_eq(ftruncate(fd, 10000), 0);
+	cr_expect_not(proc_find_position(proc, getpid(), st.st_ino, &position));
+	cr_assert_eq(lseek(fd, 7000, SEEK_SET), 7000);
+	cr_assert(proc_find_position(proc, getpid(), st.st_ino, &position));
+	cr_expect_eq(position, 7000);
+	cr_expect_not(proc_find_position(proc, -1, st.st_ino, &position));
+	cr_expect_not(proc_find_position(-1, getpid(), st.st_ino, &position));
+	fclose(file);
 	close(proc);
 }
