@@ -16,7 +16,10 @@ static inline void watch_settle(struct fs *fs, fuse_ino_t ino)
 	if (atomic_load(&fs->gathering))
 		watch_settle_some(fs, ino);
 }
-/* What became of such writes to a handle, once: 0 or a negative errno. */
+/*
+ * What became of such writes to a handle: 0, or a negative errno, again and
+ * again.  A child's close(2) must not be the only one to learn of it.
+ */
 int watch_error(struct file *file);
 /*
  * Memory for a thread to receive requests into, for good: loop_trade_block().

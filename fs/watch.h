@@ -334,13 +334,13 @@ bool watch_gather_begin(struct watch_stream *stream,
 /* Return: so many bytes of @write were taken; 0: it must be settled first. */
 size_t watch_gather_add(struct watch_stream *stream,
 			const struct watch_write *write);
-/* Everything is in the file afterwards; or a negative errno. */
+/* Everything is in the file afterwards, or lost.  Return: stream->err */
 int watch_gather_settle(struct watch_stream *stream);
 /*
  * The same where it has waited too long, or somebody waits for it; unless
  * another thread is at it.
  */
-int watch_gather_settle_due(struct watch_stream *stream);
+void watch_gather_settle_due(struct watch_stream *stream);
 /* Without it: puts full parts into the file; false: there were none. */
 bool watch_gather_share(struct watch_stream *stream);
 
@@ -390,7 +390,7 @@ struct watch_stream {
 	bool judged;	       /* may be shared into */
 	bool unlike;	       /* some write was not the source's, or small */
 	bool gathers; /* as it was opened: nobody else can see the file */
-	int err;      /* of writes that were answered; for the next request */
+	int err;      /* of answered writes that are lost; it stays */
 	struct watch_gathered gathered;
 };
 

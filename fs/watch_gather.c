@@ -176,19 +176,18 @@ bool watch_gather_share(struct watch_stream *stream)
 }
 
 /* With both locks; gives that of what is gathered back. */
-static int settle(struct watch_stream *stream)
+static void settle(struct watch_stream *stream)
 {
 	struct watch_gathered *gathered = &stream->gathered;
 	struct fs *fs = stream->file->fs;
-	int err;
 
 	while (end_full(stream))
 		;
 	if (gathered->last.slot)
 		end_part(stream, &gathered->last);
 	gathered->last.slot = NULL;
-	err = gathered->err;
-	gathered->err = 0;
+	if (gathered->err)
+		stream->err = gathered->err;
 	atomic_store(&gathered->halted, false);
 	pthread_mutex_unlock(&gathered->lock);
 	gathered->active = false;
@@ -196,15 +195,15 @@ static int settle(struct watch_stream *stream)
 	watch_gathers_remove(fs->watch->gathers, stream);
 	if (stream->match.state == MATCH_GIVEN_UP)
 		watch_unbind(fs->watch, stream);
-	return err;
 }
 
 int watch_gather_settle(struct watch_stream *stream)
 {
-	if (!stream->gathered.active)
-		return 0;
-	pthread_mutex_lock(&stream->gathered.lock);
-	return settle(stream);
+	if (stream->gathered.active) {
+		pthread_mutex_lock(&stream->gathered.lock);
+		settle(stream);
+	}
+	return stream->err;
 }
 
 static bool is_due(const struct watch_stream *stream)
@@ -221,11 +220,11 @@ static bool is_due(const struct watch_stream *stream)
 	       !lease_is_whole(stream->file->fd, F_WRLCK);
 }
 
-int watch_gather_settle_due(struct watch_stream *stream)
+void watch_gather_settle_due(struct watch_stream *stream)
 {
-	if (!is_due(stream) || pthread_mutex_trylock(&stream->gathered.lock))
-		return 0;
-	return settle(stream);
+	if (is_due(stream) &&
+	    pthread_mutex_trylock(&stream->gathered.lock) == 0)
+		settle(stream);
 }
 
 /* -------------------------------------------------------------- gathering */

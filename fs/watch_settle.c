@@ -157,16 +157,12 @@ static struct file *list_file(struct watch_gathers *gathers, unsigned int i,
 
 /* ----------------------------------------------- settling for somebody else */
 
-/* Keeps the error for the writer. */
 static void settle_file(struct file *file)
 {
 	struct watch_stream *stream = file->io->stream;
-	int err;
 
 	pthread_mutex_lock(&stream->lock);
-	err = watch_gather_settle(stream);
-	if (err)
-		stream->err = err;
+	watch_gather_settle(stream);
 	pthread_mutex_unlock(&stream->lock);
 }
 
@@ -193,9 +189,6 @@ int watch_error(struct file *file)
 		return 0;
 	pthread_mutex_lock(&stream->lock);
 	err = watch_gather_settle(stream);
-	if (!err)
-		err = stream->err;
-	stream->err = 0;
 	pthread_mutex_unlock(&stream->lock);
 	return err;
 }
@@ -208,15 +201,12 @@ static void settle_due(struct watch_gathers *gathers)
 	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
 		struct file *file = list_file(gathers, i, 0, false);
 		struct watch_stream *stream;
-		int err;
 
 		if (!file)
 			continue;
 		stream = file->io->stream;
 		if (pthread_mutex_trylock(&stream->lock) == 0) {
-			err = watch_gather_settle_due(stream);
-			if (err)
-				stream->err = err;
+			watch_gather_settle_due(stream);
 			pthread_mutex_unlock(&stream->lock);
 		}
 		handle_put(file);

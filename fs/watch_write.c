@@ -467,17 +467,14 @@ static ssize_t write_watched(struct watch_stream *stream,
 	return (ssize_t)done;
 }
 
-/* An error of earlier writes comes first, and nothing is written then. */
+/* After an error of earlier writes nothing is written any more. */
 static ssize_t write_after(struct watch_stream *stream,
 			   const struct watch_write *write)
 {
-	int err = stream->err;
-
-	stream->err = 0;
-	if (!err && (write->fi->flags & WATCH_OTHER_WRITES))
-		err = watch_gather_settle(stream);
-	if (err)
-		return err;
+	if (write->fi->flags & WATCH_OTHER_WRITES)
+		watch_gather_settle(stream);
+	if (stream->err)
+		return stream->err;
 	if (write->fi->flags & WATCH_OTHER_WRITES)
 		return write_part(write, 0, write->size);
 	return write_watched(stream, write);

@@ -270,6 +270,38 @@ Test(accel_gather, shows_what_was_written, .timeout = 120)
 
 /* ------------------------------------------------------------------ its errors */
 
+/* As a child's end does; the program itself must learn of it, too. */
+static int look_at_a_duplicate(int dst)
+{
+	char byte = 0;
+	int err;
+
+	if (close(dup(dst)) == 0)
+		return 0;
+	err = errno;
+	cr_expect_eq(fsync(dst), -1);
+	cr_expect_eq(errno, err);
+	cr_expect_eq(write(dst, &byte, 1), -1);
+	cr_expect_eq(errno, err);
+	cr_expect_eq(fsync(dst), -1);
+	return err;
+}
+
+static int write_all(int fd, const char *data, size_t size)
+{
+	ssize_t n;
+
+	for (; size; data += n, size -= (size_t)n) {
+		n = write(fd, data, size);
+		if (n < 0)
+			return errno;
+	}
+	return 0;
+}
+
+/* Copies of which an answered write was lost. */
+static unsigned int n_lost;
+
 /* Until it fails, at the latest when it is closed; returns with what. */
 static int copy_until_full(const char *src_path, const char *dst_path,
 			   size_t piece)
@@ -277,15 +309,20 @@ static int copy_until_full(const char *src_path, const char *dst_path,
 	static char buf[1 << 20];
 	int src = open(src_path, O_RDONLY);
 	int dst = open(dst_path, O_WRONLY | O_CREAT, 0644);
-	int err = 0;
+	int err = 0, lost = 0;
 	ssize_t n;
 
 	cr_assert(src >= 0 && dst >= 0);
-	while (!err && (n = read(src, buf, piece)) > 0)
-		if (write(dst, buf, (size_t)n) != n)
-			err = errno;
-	if (close(dst) && !err)
+	for (int i = 1; !err && (n = read(src, buf, piece)) > 0; i++) {
+		err = write_all(dst, buf, (size_t)n);
+		if (!err && piece == 10240 && i % 40 == 0)
+			err = lost = look_at_a_duplicate(dst);
+	}
+	if (close(dst) == 0)
+		cr_expect_eq(lost, 0);
+	else if (!err)
 		err = errno;
+	n_lost += lost != 0;
 	close(src);
 	return err;
 }
@@ -359,6 +396,7 @@ Test(accel_gather, tells_of_a_quota, .timeout = 60)
 		for (int holes = 0; holes < 2; holes++)
 			copy_into_a_quota(&volume, &mount,
 					  holes ? "holes" : "src", pieces[i]);
+	cr_expect_gt(n_lost, 0);
 	mount_close(&mount);
 	volume_free(&volume);
 }
