@@ -62,6 +62,8 @@ static void tell(const struct watch_stream *stream,
 	}
 	event_upgrade(write->req, OFFLAY_OP_WRITE, OFFLAY_EVENT_ACCEL);
 	atomic_fetch_add(&stream->bond.src->refs, 1);
+	if (*write->ret_src)
+		handle_put(*write->ret_src);
 	*write->ret_src = stream->bond.src;
 	event_files(write->req, stream->bond.src, write->dst);
 	event_range(write->req, src_offset, write->offset + skip, length);
@@ -285,7 +287,7 @@ static ssize_t write_plain(struct watch_stream *stream,
 			   enum offlay_accel outcome)
 {
 	count(write, outcome, write->size);
-	learn(stream, write, outcome, 0, write->size);
+	learn(stream, write, outcome, stream->match.shift, write->size);
 	return write_part(write, 0, write->size);
 }
 
