@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -111,6 +112,18 @@ void *gather_spare(struct gather *gather)
 	return block;
 }
 
+bool gather_is_ours(const struct gather_file *file, uint64_t most)
+{
+	int fd = atomic_load(&file->fd);
+	struct stat st;
+
+	/* Else it was asked back, or is gone: the kernel does not say which. */
+	return fcntl(fd, F_GETLEASE) == F_WRLCK ||
+	       (fstat(fd, &st) == 0 &&
+		(uint64_t)st.st_size >= atomic_load(&file->size) &&
+		(uint64_t)st.st_size <= most);
+}
+
 /* ------------------------------------------------------------ the keeper */
 
 static bool write_slot(const struct gather_slot *slot, int fd)
@@ -127,6 +140,17 @@ static bool write_slot(const struct gather_slot *slot, int fd)
 			n = 1;
 	}
 	return done == length;
+}
+
+/* The daemon may have ended while it wrote it. */
+static bool end_slot(struct gather_file *file, const struct gather_slot *slot)
+{
+	uint64_t end = slot->offset + atomic_load(&slot->length);
+	bool written = gather_is_ours(file, end) &&
+		       write_slot(slot, atomic_load(&file->fd));
+
+	atomic_store(&file->size, end);
+	return written;
 }
 
 /* What comes first of that is in no file yet, or NULL. */
@@ -156,7 +180,7 @@ static void end_file(struct gather_slot *slots, struct gather_file *file)
 	if (fd < 0)
 		return;
 	while (written && (slot = first_of(slots, fd))) {
-		written = write_slot(slot, fd);
+		written = end_slot(file, slot);
 		atomic_store(&slot->length, 0);
 	}
 	fcntl(fd, F_SETLEASE, F_UNLCK);

@@ -39,9 +39,20 @@ struct gather_slot {
 
 /* A file with slots, or at least with a lease; the keeper gives that back. */
 struct gather_file {
-	atomic_int fd;	    /* -1: none */
-	atomic_bool failed; /* nothing is written into it any more */
+	atomic_int fd;	       /* -1: none */
+	atomic_bool failed;    /* nothing is written into it any more */
+	_Atomic uint64_t size; /* without what is in slots */
 };
+
+/*
+ * May what is in slots be put into it?  Not where the lease ran out because we
+ * were stopped for too long (lease-break-time), and somebody has written or
+ * truncated the file meanwhile: on a plain filesystem these bytes would have
+ * come before.  Only what is safe after fork(2).
+ *
+ * @most: as large it may be without anybody else
+ */
+bool gather_is_ours(const struct gather_file *file, uint64_t most);
 
 struct gather;
 

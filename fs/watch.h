@@ -229,6 +229,8 @@ struct watch_bond {
 	int fd;			  /* of its own: it carries the lease */
 	bool judged;		  /* @stamp is of a source that may be shared */
 	struct facts_stamp stamp; /* without blocks */
+	uid_t uid;		  /* whose write it was made for */
+	gid_t gid;
 };
 
 /* A part of a file that was gathered, and who wrote the last of it. */
@@ -251,7 +253,16 @@ struct watch_write {
 	struct file **ret_src; /* with @req: a reference to what was shared */
 };
 
-int watch_bond_make(struct watch_bond *bond, struct file *src);
+int watch_bond_make(struct watch_bond *bond, struct file *src,
+		    const struct fuse_ctx *caller);
+/* May @caller, too, know what is in it?  Else it has to be looked for anew. */
+bool watch_bond_is_for(const struct watch_bond *bond,
+		       const struct fuse_ctx *caller);
+/*
+ * OFFLAY_ACCEL_SHARED where it may be shared as it is now.  That may have to
+ * wait for the disk, without any lease.
+ */
+enum offlay_accel watch_bond_judge(struct watch_bond *bond);
 void watch_bond_end(struct watch_bond *bond);
 /* Bytes; less of a write says nothing about where it comes from. */
 #define WATCH_PROBE_MIN 512u
@@ -314,8 +325,9 @@ struct watch_gathered {
 	 * putting them into the file needs.  To be taken after the stream's.
 	 */
 	pthread_mutex_t lock;
-	int err;	    /* nothing is put into the file after it */
-	atomic_bool halted; /* what comes next is to be looked at anew */
+	int err;	       /* nothing is put into the file after it */
+	uint64_t paused_until; /* file_now() */
+	atomic_bool halted;    /* what comes next is to be looked at anew */
 };
 
 /* Nanoseconds. */

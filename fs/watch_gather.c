@@ -2,9 +2,12 @@
 /* Writes of copies by hand, joined and answered before they are compared. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include <syslog.h>
 
 #include "lease.h"
@@ -18,6 +21,9 @@
  * smaller writes have filled is shared by the writer's thread.
  */
 #define TRADE_MIN (64u << 10)
+
+/* After somebody has come who had to wait, or who would not (O_NONBLOCK). */
+#define PAUSE_NSEC 200000000ull
 
 /* Bytes that a thread is woken for, and that are shared at once. */
 #define WAKE_MIN  (512u << 10)
@@ -67,10 +73,19 @@ static void free_part(struct watch_stream *stream,
 {
 	struct watch_gathered *gathered = &stream->gathered;
 
-	if (gathered->err || stream->match.state != MATCH_FOLLOWING)
+	atomic_store(&gathered->file->size,
+		     part->slot->offset + atomic_load(&part->slot->length));
+	if (gathered->err || stream->match.state != MATCH_FOLLOWING ||
+	    !stream->bond.judged)
 		atomic_store(&gathered->halted, true);
 	atomic_store(&part->slot->length, 0);
 	gather_put(part->slot);
+}
+
+static bool is_ours(const struct watch_gathered *gathered)
+{
+	return gather_is_ours(gathered->file,
+			      atomic_load(&gathered->file->size));
 }
 
 static void tell_lost(struct watch_gathered *gathered,
@@ -92,6 +107,8 @@ static void end_part(struct watch_stream *stream, const struct watch_part *part)
 {
 	struct watch_gathered *gathered = &stream->gathered;
 
+	if (!gathered->err && !is_ours(gathered))
+		gathered->err = -EIO;
 	if (!gathered->err)
 		gathered->err = write_part(stream, part);
 	if (gathered->err)
@@ -129,7 +146,7 @@ static unsigned int end_parts(struct watch_stream *stream,
 	struct watch_gathered *gathered = &stream->gathered;
 	unsigned int ended = 0;
 
-	if (n > 1 && !gathered->err)
+	if (n > 1 && !gathered->err && is_ours(gathered))
 		ended = watch_write_parts(stream, parts, n, gathered->shift,
 					  &gathered->err);
 	if (!ended) {
@@ -189,6 +206,8 @@ static void settle(struct watch_stream *stream)
 	if (gathered->err)
 		stream->err = gathered->err;
 	atomic_store(&gathered->halted, false);
+	if (!lease_is_whole(stream->file->fd, F_WRLCK))
+		gathered->paused_until = file_now() + PAUSE_NSEC;
 	pthread_mutex_unlock(&gathered->lock);
 	gathered->active = false;
 	lease_give(stream->file->fd);
@@ -234,12 +253,28 @@ void watch_gather_settle_due(struct watch_stream *stream)
  * nothing else; and where nothing about the file may change by a write but
  * its data and times.
  */
-static bool is_plain_end(int fd, uint64_t offset)
+static bool is_plain_end(int fd, uint64_t offset, uint64_t *ret_size)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && !(st.st_mode & (S_ISUID | S_ISGID)) &&
-	       offset >= (uint64_t)st.st_size;
+	if (fstat(fd, &st) < 0 || (st.st_mode & (S_ISUID | S_ISGID)) ||
+	    offset < (uint64_t)st.st_size)
+		return false;
+	*ret_size = (uint64_t)st.st_size;
+	return true;
+}
+
+/* Does a write promise no more than it does elsewhere? */
+static bool is_plain_file(int fd)
+{
+	struct statvfs st;
+	int flags = 0;
+
+	/* mount -o sync, chattr +S, and capabilities, which a write drops. */
+	return fstatvfs(fd, &st) == 0 && !(st.f_flag & ST_SYNCHRONOUS) &&
+	       (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ||
+		!(flags & FS_SYNC_FL)) &&
+	       fgetxattr(fd, "security.capability", NULL, 0) < 0;
 }
 
 static bool has_room(int fd)
@@ -292,9 +327,12 @@ bool watch_gather_begin(struct watch_stream *stream,
 	struct watch_gathers *gathers = watch_gathers(write->dst->fs);
 	struct watch_gathered *gathered = &stream->gathered;
 	int fd = write->dst->fd;
+	uint64_t size;
 
-	if (!stream->gathers || (shift & (int64_t)(stream->match.block - 1)) ||
-	    !is_plain_end(fd, write->offset))
+	if (!stream->gathers || !stream->bond.judged ||
+	    (shift & (int64_t)(stream->match.block - 1)) ||
+	    file_now() < gathered->paused_until ||
+	    !is_plain_end(fd, write->offset, &size) || !is_plain_file(fd))
 		return false;
 	gathered->shift = shift;
 	gathered->next = write->offset;
@@ -302,7 +340,12 @@ bool watch_gather_begin(struct watch_stream *stream,
 		return false;
 	/* The keeper has to know of a lease before there is one. */
 	gathered->file = watch_gathers_add(gathers, stream);
-	gathered->active = gathered->file && lease_take(fd, F_WRLCK);
+	if (gathered->file && lease_take(fd, F_WRLCK)) {
+		gathered->active = is_plain_end(fd, write->offset, &size);
+		atomic_store(&gathered->file->size, size);
+		if (!gathered->active)
+			lease_give(fd);
+	}
 	if (gathered->active)
 		return true;
 	if (gathered->file)
@@ -375,11 +418,13 @@ size_t watch_gather_add(struct watch_stream *stream,
 {
 	struct watch_gathered *gathered = &stream->gathered;
 	const struct fuse_ctx *caller = fuse_req_ctx(write->req);
+	uint64_t so_far;
 	size_t size;
 
 	if (write->offset != gathered->next ||
+	    !watch_bond_is_for(&stream->bond, caller) ||
 	    !lease_is_whole(write->dst->fd, F_WRLCK) ||
-	    !is_plain_end(write->dst->fd, gathered->next) ||
+	    !is_plain_end(write->dst->fd, gathered->next, &so_far) ||
 	    (!gathered->last.slot && !begin_part(stream, write)) ||
 	    atomic_load(&gathered->halted))
 		return 0;

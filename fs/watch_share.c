@@ -20,7 +20,8 @@
 /* No filesystem has smaller holes. */
 #define HOLE_MIN 512u
 
-int watch_bond_make(struct watch_bond *bond, struct file *src)
+int watch_bond_make(struct watch_bond *bond, struct file *src,
+		    const struct fuse_ctx *caller)
 {
 	struct pin pin = { .inode = src->inode, .fd = src->fd };
 	int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
@@ -33,8 +34,20 @@ int watch_bond_make(struct watch_bond *bond, struct file *src)
 		fd = open(path, flags);
 	if (fd < 0)
 		return -errno;
-	*bond = (struct watch_bond){ .src = src, .fd = fd };
+	*bond = (struct watch_bond){
+		.src = src,
+		.fd = fd,
+		.uid = caller->uid,
+		.gid = caller->gid,
+	};
 	return 0;
+}
+
+bool watch_bond_is_for(const struct watch_bond *bond,
+		       const struct fuse_ctx *caller)
+{
+	return !caller->uid ||
+	       (caller->uid == bond->uid && caller->gid == bond->gid);
 }
 
 void watch_bond_end(struct watch_bond *bond)
@@ -143,18 +156,19 @@ static int read_stamp(int fd, struct facts_stamp *ret_stamp)
 	return err;
 }
 
-/*
- * Without the lease, since it may have to wait: a clone begins with writing
- * out the source, all of it on btrfs.
- */
-static enum offlay_accel judge(struct watch_bond *bond)
+/* A clone begins with writing out the source, all of it on btrfs. */
+enum offlay_accel watch_bond_judge(struct watch_bond *bond)
 {
 	struct facts_stamp before, after;
 	uint32_t reasons = 0;
 
+	if (bond->judged)
+		return OFFLAY_ACCEL_SHARED;
 	if (read_stamp(bond->fd, &before))
 		return OFFLAY_ACCEL_REFUSED;
-	sync_file_range(bond->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	sync_file_range(bond->fd, 0, 0,
+			SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				SYNC_FILE_RANGE_WAIT_AFTER);
 	if (verdict_reach(bond->src, OFFLAY_SOURCE, &reasons))
 		return OFFLAY_ACCEL_REFUSED;
 	if (reasons & OFFLAY_REASONS_POLICY)
@@ -168,8 +182,12 @@ static enum offlay_accel judge(struct watch_bond *bond)
 	return OFFLAY_ACCEL_SHARED;
 }
 
-/* Takes the lease on a source that has been judged as it is now. */
-static enum offlay_accel lease_judged(struct watch_bond *bond)
+/*
+ * Takes the lease on a source that has been judged as it is now.
+ * @waits: for the disk, if need be; not while there is a lease on the
+ * destination
+ */
+static enum offlay_accel lease_judged(struct watch_bond *bond, bool waits)
 {
 	struct facts_stamp stamp;
 	enum offlay_accel outcome;
@@ -182,7 +200,9 @@ static enum offlay_accel lease_judged(struct watch_bond *bond)
 			return OFFLAY_ACCEL_SHARED;
 		lease_give(bond->fd);
 		bond->judged = false;
-		outcome = judge(bond);
+		if (!waits)
+			break;
+		outcome = watch_bond_judge(bond);
 		if (outcome != OFFLAY_ACCEL_SHARED)
 			return outcome;
 	}
@@ -334,7 +354,7 @@ enum offlay_accel watch_share(struct watch_bond *bond,
 			warm(bond->fd, src_offset, length);
 		sync_file_range(bond->fd, (off_t)src_offset, (off_t)length,
 				SYNC_FILE_RANGE_WAIT_BEFORE);
-		outcome = lease_judged(bond);
+		outcome = lease_judged(bond, write->req);
 		if (outcome != OFFLAY_ACCEL_SHARED)
 			return outcome;
 		outcome = compare_and_clone(bond, write, skip, length,

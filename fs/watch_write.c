@@ -74,15 +74,16 @@ static void tell(const struct watch_stream *stream,
 
 /* Takes the reference to @src. */
 static bool make_bond(struct watch_state *watch, struct watch_stream *stream,
-		      struct file *src)
+		      struct file *src, const struct fuse_ctx *caller)
 {
-	if (stream->bond.src == src) {
+	if (stream->bond.src == src &&
+	    watch_bond_is_for(&stream->bond, caller)) {
 		handle_put(src);
 		return true;
 	}
 	watch_unbind(watch, stream);
 	if (atomic_fetch_add(&watch->bonds, 1) < BONDS_MAX &&
-	    watch_bond_make(&stream->bond, src) == 0)
+	    watch_bond_make(&stream->bond, src, caller) == 0)
 		return true;
 	atomic_fetch_sub(&watch->bonds, 1);
 	handle_put(src);
@@ -150,7 +151,8 @@ static bool look_for_source(struct watch_stream *stream,
 
 		if (found || src->inode == write->dst->inode)
 			handle_put(src);
-		else if (make_bond(fs->watch, stream, src))
+		else if (make_bond(fs->watch, stream, src,
+				   fuse_req_ctx(write->req)))
 			found = fits(stream, write, &candidates[i], ret_shift);
 	}
 	return found;
@@ -168,6 +170,7 @@ static bool find_source(struct watch_stream *stream,
 
 	*ret_shift = match->shift;
 	if (stream->bond.src && (follows || match->shared) &&
+	    watch_bond_is_for(&stream->bond, fuse_req_ctx(write->req)) &&
 	    ((follows && write->size < WATCH_PROBE_MIN) ||
 	     watch_bond_probe(&stream->bond, write, match->block,
 			      match->shift)))
@@ -413,6 +416,7 @@ static ssize_t write_early(struct watch_stream *stream,
 static ssize_t write_first(struct watch_stream *stream,
 			   const struct watch_write *write)
 {
+	enum offlay_accel outcome;
 	int64_t shift;
 	size_t n;
 	int err;
@@ -426,6 +430,12 @@ static ssize_t write_first(struct watch_stream *stream,
 		return write_plain(stream, write, OFFLAY_ACCEL_SMALL);
 	if (!find_source(stream, write, &shift))
 		return write_plain(stream, write, OFFLAY_ACCEL_DIFFERENT);
+	if (stream->gathers) {
+		outcome = watch_bond_judge(&stream->bond);
+		if (outcome == OFFLAY_ACCEL_INELIGIBLE ||
+		    outcome == OFFLAY_ACCEL_REFUSED)
+			return write_plain(stream, write, outcome);
+	}
 	if (watch_gather_begin(stream, write, shift)) {
 		n = watch_gather_add(stream, write);
 		if (n)

@@ -9,6 +9,7 @@
 #include "mount.h"
 #include "volume.h"
 
+#define MIB   (1u << 20)
 #define PIECE 4096u	  /* of each write, if not scene->piece */
 #define LARGE (64u << 10) /* is not copied any more */
 #define SIZE  (6u << 20)  /* of the source */
