@@ -329,8 +329,12 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode,
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
+	FILE_AUTO(file);
 
 	(void)ino;
+	file = handle_get(fs, fi->fh);
+	if (file)
+		watch_released(file);
 	refusal_forget(fs, fi->fh);
 	handle_close(fs, fi->fh);
 	reply_err(req, 0);

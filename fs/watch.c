@@ -32,6 +32,7 @@ int watch_state_new(struct fs *fs, struct watch_state **ret_watch)
 	watch_sources_init(&watch->sources);
 	watch_habits_init(&watch->habits);
 	watch_firsts_init(&watch->firsts);
+	watch_bonds_init(&watch->bonds);
 	*ret_watch = watch;
 	return 0;
 }
@@ -47,6 +48,7 @@ void watch_state_free(struct watch_state *watch)
 	if (!watch)
 		return;
 	watch_gathers_free(watch->gathers);
+	watch_bonds_done(&watch->bonds);
 	watch_firsts_done(&watch->firsts);
 	watch_habits_done(&watch->habits);
 	watch_sources_done(&watch->sources);
@@ -202,14 +204,6 @@ struct watch_wish watch_open(struct file *file,
 void watch_may_gather(struct file *file)
 {
 	file->io->stream->gathers = true;
-}
-
-void watch_unbind(struct watch_state *watch, struct watch_stream *stream)
-{
-	if (!stream->bond.src)
-		return;
-	watch_bond_end(&stream->bond);
-	atomic_fetch_sub(&watch->bonds, 1);
 }
 
 void watch_close(struct file *file)

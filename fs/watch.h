@@ -374,6 +374,47 @@ void watch_gathers_remove(struct watch_gathers *gathers,
 			  const struct watch_stream *stream);
 /* Some part is full. */
 void watch_gathers_wake(struct watch_gathers *gathers);
+/* Some stream has a source that was closed: watch_unbind_idle(). */
+void watch_gathers_rouse(struct watch_gathers *gathers);
+
+/* ------------------------------------------------------------ watch_find.c */
+
+/* Streams with a source at once: each holds one more descriptor. */
+#define WATCH_BONDS 32u
+
+struct watch_bonded {
+	struct watch_stream *stream; /* NULL: free */
+	struct file *src;
+	uint64_t released; /* file_now(); 0: its program has it open */
+};
+
+struct watch_bonds {
+	pthread_mutex_t lock; /* guards all below */
+	struct watch_bonded slots[WATCH_BONDS];
+	atomic_uint n_released; /* read without the lock */
+};
+
+void watch_bonds_init(struct watch_bonds *bonds);
+void watch_bonds_done(struct watch_bonds *bonds);
+/* With the stream's lock, or at its end: it has no source any more. */
+void watch_unbind(struct watch_state *watch, struct watch_stream *stream);
+/* Its program has closed @src: nobody is to begin with it any more. */
+void watch_released(struct file *src);
+/*
+ * Streams keep such a source open only while they go on with it: what it takes
+ * on the disk is to be free when it is removed.
+ */
+void watch_unbind_idle(struct watch_state *watch);
+
+/*
+ * The shift to try; false if there is none.  Mostly it goes on where it went
+ * before; or this is the beginning of another source.
+ */
+bool watch_find_source(struct watch_stream *stream,
+		       const struct watch_write *write, int64_t *ret_shift);
+/* For a destination that was opened first: has a source been opened by now? */
+bool watch_is_early(struct watch_stream *stream,
+		    const struct watch_write *write);
 
 /* ----------------------------------------------------------------- watch.c */
 
@@ -382,8 +423,13 @@ struct watch_state {
 	struct watch_habits habits;
 	struct watch_firsts firsts;
 	struct watch_gathers *gathers;
-	atomic_uint bonds;
+	struct watch_bonds bonds;
 };
+
+static inline bool watch_any_released(const struct watch_state *watch)
+{
+	return atomic_load(&watch->bonds.n_released);
+}
 
 /* Flags under which a write promises more than a clone does. */
 #define WATCH_OTHER_WRITES (O_APPEND | O_DIRECT | O_DSYNC)
@@ -399,6 +445,7 @@ struct watch_stream {
 	bool unexpected;       /* watched because its writes come here anyway */
 	bool early;	       /* there was no source yet */
 	unsigned int searches; /* in vain, in what was read last */
+	uint64_t last_hit;     /* file_now() */
 	bool judged;	       /* may be shared into */
 	bool unlike;	       /* some write was not the source's, or small */
 	bool gathers; /* as it was opened: nobody else can see the file */
@@ -433,9 +480,6 @@ struct watch_wish watch_open(struct file *file,
 void watch_may_gather(struct file *file);
 /* At the end of a handle, with file->io. */
 void watch_close(struct file *file);
-/* With the stream's lock, or at its end: it has no source any more. */
-void watch_unbind(struct watch_state *watch, struct watch_stream *stream);
-
 /* ----------------------------------------------------------- watch_write.c */
 
 /* Instead of file_write(), for a handle with a stream. */

@@ -213,6 +213,12 @@ static void settle_due(struct watch_gathers *gathers)
 	}
 }
 
+static bool is_idle(const struct watch_gathers *gathers)
+{
+	return !atomic_load(&gathers->fs->gathering) &&
+	       !watch_any_released(gathers->fs->watch);
+}
+
 static void wait_tick(struct watch_gathers *gathers)
 {
 	struct timespec until;
@@ -234,17 +240,19 @@ static void *look_after(void *arg)
 	thread_roams();
 	pthread_mutex_lock(&gathers->lock);
 	while (!gathers->stopped) {
-		if (idle < IDLE_TICKS || atomic_load(&gathers->fs->gathering)) {
+		if (idle < IDLE_TICKS || !is_idle(gathers)) {
 			wait_tick(gathers);
 		} else {
-			gather_trim(gathers->store);
+			if (gathers->store)
+				gather_trim(gathers->store);
 			gathers->asleep = true;
 			pthread_cond_wait(&gathers->wake, &gathers->lock);
 			gathers->asleep = false;
 		}
-		idle = atomic_load(&gathers->fs->gathering) ? 0 : idle + 1;
+		idle = is_idle(gathers) ? idle + 1 : 0;
 		pthread_mutex_unlock(&gathers->lock);
 		settle_due(gathers);
+		watch_unbind_idle(gathers->fs->watch);
 		pthread_mutex_lock(&gathers->lock);
 	}
 	pthread_mutex_unlock(&gathers->lock);
@@ -291,12 +299,29 @@ static void *share(void *arg)
 	return NULL;
 }
 
-/* With the lock.  Without a sharer the writers' threads share. */
-static bool start_threads(struct watch_gathers *gathers)
+/* With the lock. */
+static void start_looker(struct watch_gathers *gathers)
 {
 	if (!gathers->looks)
 		gathers->looks = pthread_create(&gathers->looker, NULL,
 						look_after, gathers) == 0;
+}
+
+void watch_gathers_rouse(struct watch_gathers *gathers)
+{
+	pthread_mutex_lock(&gathers->lock);
+	if (!gathers->stopped) {
+		start_looker(gathers);
+		if (gathers->asleep)
+			pthread_cond_signal(&gathers->wake);
+	}
+	pthread_mutex_unlock(&gathers->lock);
+}
+
+/* With the lock.  Without a sharer the writers' threads share. */
+static bool start_threads(struct watch_gathers *gathers)
+{
+	start_looker(gathers);
 	if (!gathers->shares)
 		gathers->shares = pthread_create(&gathers->sharer, NULL, share,
 						 gathers) == 0;

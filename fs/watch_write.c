@@ -6,12 +6,6 @@
 
 #include "watch.h"
 
-/* Each takes as long as some writes do. */
-#define SEARCHES_MAX 4
-
-/* Streams with a source at once: each holds one more descriptor. */
-#define BONDS_MAX 32
-
 /* The one place that knows of every decision. */
 static void count(const struct watch_write *write, enum offlay_accel outcome,
 		  uint64_t bytes)
@@ -70,114 +64,6 @@ static void tell(const struct watch_stream *stream,
 	event_copied(write->req, &result);
 }
 
-/* ------------------------------------------------------- finding a source */
-
-/* Takes the reference to @src. */
-static bool make_bond(struct watch_state *watch, struct watch_stream *stream,
-		      struct file *src, const struct fuse_ctx *caller)
-{
-	if (stream->bond.src == src &&
-	    watch_bond_is_for(&stream->bond, caller)) {
-		handle_put(src);
-		return true;
-	}
-	watch_unbind(watch, stream);
-	if (atomic_fetch_add(&watch->bonds, 1) < BONDS_MAX &&
-	    watch_bond_make(&stream->bond, src, caller) == 0)
-		return true;
-	atomic_fetch_sub(&watch->bonds, 1);
-	handle_put(src);
-	return false;
-}
-
-/*
- * At the same offset, then wherever its beginning is found in the write, then
- * from where it was read last.
- */
-static bool fits(struct watch_stream *stream, const struct watch_write *write,
-		 const struct watch_candidate *candidate, int64_t *ret_shift)
-{
-	struct fs *fs = write->dst->fs;
-	const struct watch_quest quest = {
-		.tid = fuse_req_ctx(write->req)->pid,
-		.pgid = stream->pgid,
-		.fd = stream->bond.fd,
-		.block = stream->match.block,
-		.data = write->data,
-		.size = write->size,
-		.offset = write->offset,
-	};
-
-	*ret_shift = 0;
-	if (watch_bond_probe(&stream->bond, write, quest.block, 0) ||
-	    watch_source_find(fs, candidate, &quest, ret_shift))
-		return true;
-	if (write->size < quest.block || stream->searches == SEARCHES_MAX)
-		return false;
-	stream->searches++;
-	return watch_source_find_read(fs, candidate, &quest, ret_shift);
-}
-
-static struct watch_who who_writes(const struct watch_stream *stream,
-				   const struct watch_write *write)
-{
-	const struct fuse_ctx *caller = fuse_req_ctx(write->req);
-
-	return (struct watch_who){
-		.tid = caller->pid,
-		.pgid = stream->pgid,
-		.uid = caller->uid,
-		.gid = caller->gid,
-	};
-}
-
-static bool look_for_source(struct watch_stream *stream,
-			    const struct watch_write *write, int64_t *ret_shift)
-{
-	struct watch_candidate candidates[WATCH_CANDIDATES];
-	struct fs *fs = write->dst->fs;
-	struct watch_who who = who_writes(stream, write);
-	/* To open them takes time: what they begin with would come first. */
-	const struct watch_ask ask = {
-		.take = true,
-		.closed = !stream->match.missed,
-	};
-	bool found = false;
-	unsigned int n;
-
-	n = watch_source_list(fs, &who, &ask, candidates);
-	for (unsigned int i = 0; i < n; i++) {
-		struct file *src = candidates[i].file;
-
-		if (found || src->inode == write->dst->inode)
-			handle_put(src);
-		else if (make_bond(fs->watch, stream, src,
-				   fuse_req_ctx(write->req)))
-			found = fits(stream, write, &candidates[i], ret_shift);
-	}
-	return found;
-}
-
-/*
- * The shift to try; false if there is none.  Mostly it goes on where it went
- * before; or this is the beginning of another source.
- */
-static bool find_source(struct watch_stream *stream,
-			const struct watch_write *write, int64_t *ret_shift)
-{
-	struct match *match = &stream->match;
-	bool follows = match->state == MATCH_FOLLOWING;
-
-	*ret_shift = match->shift;
-	if (stream->bond.src && (follows || match->shared) &&
-	    watch_bond_is_for(&stream->bond, fuse_req_ctx(write->req)) &&
-	    ((follows && write->size < WATCH_PROBE_MIN) ||
-	     watch_bond_probe(&stream->bond, write, match->block,
-			      match->shift)))
-		return true;
-	return look_for_source(stream, write, ret_shift);
-}
-
 /* -------------------------------------------------------- writing and sharing */
 
 static bool cut_write(struct watch_stream *stream,
@@ -231,6 +117,7 @@ static void learn(struct watch_stream *stream, const struct watch_write *write,
 	case OFFLAY_ACCEL_SHARED:
 		match_hit(&stream->match, shift, length);
 		stream->searches = 0;
+		stream->last_hit = file_now();
 		break;
 	case OFFLAY_ACCEL_BUSY:
 	case OFFLAY_ACCEL_COLD:
@@ -387,22 +274,6 @@ unsigned int watch_write_parts(struct watch_stream *stream,
 	}
 }
 
-/* Has a source been opened by now? */
-static bool is_early(struct watch_stream *stream,
-		     const struct watch_write *write)
-{
-	struct watch_candidate candidates[WATCH_CANDIDATES];
-	struct fs *fs = write->dst->fs;
-	const struct watch_ask ask = { .closed = true };
-	struct watch_who who;
-
-	if (stream->early && watch_sources_any(watch_sources(fs))) {
-		who = who_writes(stream, write);
-		stream->early = !watch_source_list(fs, &who, &ask, candidates);
-	}
-	return stream->early;
-}
-
 /* There was nothing that it could have been compared with. */
 static ssize_t write_early(struct watch_stream *stream,
 			   const struct watch_write *write)
@@ -423,12 +294,12 @@ static ssize_t write_first(struct watch_stream *stream,
 
 	if (stream->match.state == MATCH_GIVEN_UP)
 		return write_part(write, 0, write->size);
-	if (is_early(stream, write))
+	if (watch_is_early(stream, write))
 		return write_early(stream, write);
 	if (write->size < WATCH_PROBE_MIN &&
 	    stream->match.state != MATCH_FOLLOWING)
 		return write_plain(stream, write, OFFLAY_ACCEL_SMALL);
-	if (!find_source(stream, write, &shift))
+	if (!watch_find_source(stream, write, &shift))
 		return write_plain(stream, write, OFFLAY_ACCEL_DIFFERENT);
 	if (stream->gathers) {
 		outcome = watch_bond_judge(&stream->bond);

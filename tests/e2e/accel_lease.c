@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Who else comes to a file that is being copied into; and who may not. */
+/* What a copy holds on to, and who comes to it meanwhile. */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -174,6 +175,55 @@ Test(accel_lease, leaves_alone_what_others_have_made_meanwhile, .timeout = 60)
 	set_break_time(1);
 	scene_on_each(run_out);
 	set_break_time(before);
+}
+
+/* ------------------------------------------------------------ removed sources */
+
+/* Descriptors of the daemon for what has no name any more. */
+static unsigned int count_removed(const struct scene *scene)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	struct dirent *entry;
+	unsigned int count = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)scene->mount.pid);
+	dir = opendir(path);
+	cr_assert(dir);
+	while ((entry = readdir(dir))) {
+		ssize_t n = readlinkat(dirfd(dir), entry->d_name, target,
+				       sizeof(target) - 1);
+
+		target[n < 0 ? 0 : n] = '\0';
+		count += strstr(target, "/src (deleted)") != NULL;
+	}
+	closedir(dir);
+	return count;
+}
+
+/* The destination stays open for whatever may come. */
+static void remove_the_source(struct scene *scene)
+{
+	char path[PATH_MAX];
+
+	scene->piece = LARGE;
+	scene_copy_begin(scene);
+	scene_copy_some(scene, 50);
+	cr_assert_eq(close(scene->src), 0);
+	scene_path(scene, path, "src");
+	cr_assert_eq(unlink(path), 0);
+	for (int i = 0; i < 300 && count_removed(scene); i++)
+		usleep(10000);
+	cr_expect_eq(count_removed(scene), 0, "%u descriptors",
+		     count_removed(scene));
+	scene_copy_some(scene, 1);
+	cr_assert_eq(close(scene->dst), 0);
+	scene_look_below(scene);
+}
+
+Test(accel_lease, lets_a_removed_source_go, .timeout = 60)
+{
+	scene_on_each(remove_the_source);
 }
 
 /* -------------------------------------------------------------- who may know */
