@@ -444,7 +444,6 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
  */
 void file_changed(struct inode *inode);
 
-/* backing.c: kernel passthrough, one refcounted backing id an inode */
 /* op_copy.c, refusal.c */
 
 void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,

@@ -10,9 +10,9 @@
 
 /*
  * A program that copies has its writes answered before they are in the file,
- * so that they can be compared and cloned together, and while it goes on.  What was
- * answered must not be lost with the daemon: the bytes are in memory that it
- * shares with a keeper, a process that only waits for the daemon's end.  It
+ * so that they can be compared and cloned together, and while it goes on.  What
+ * was answered must not be lost with the daemon: the bytes are in memory that
+ * it shares with a keeper, a process that only waits for the daemon's end.  It
  * has the same table of descriptors, and then writes what is still here.
  */
 

@@ -11,6 +11,8 @@
 #include "gather.h"
 #include "match.h"
 #include "offlay_trace.h"
+#include "watch_habit.h"
+#include "watch_source.h"
 
 /*
  * A program that copies opens the source, then makes the destination, and
@@ -26,200 +28,6 @@
  * longer than one comparison and one clone, and this daemon's own open(2) of
  * the source cannot wait for itself.
  */
-
-/* ---------------------------------------------------------- watch_source.c */
-
-/* Who opens, reads or writes. */
-struct watch_who {
-	pid_t tid, pgid;
-	uid_t uid;
-	gid_t gid;
-};
-
-/* Whoever may look at a process may know what it has open. */
-static inline bool watch_may_know(const struct watch_who *who,
-				  const struct watch_who *other)
-{
-	return who->pgid == other->pgid &&
-	       (!who->uid ||
-		(who->uid == other->uid && who->gid == other->gid));
-}
-
-/* A handle that a copy may read from; part of struct file_io. */
-struct watch_source {
-	struct watch_source *prev, *next; /* newest first */
-	struct file *file;
-	struct match_index *index; /* of its beginning, made on demand */
-	uint64_t id;		   /* never given twice */
-	struct watch_who who;	   /* opened it */
-};
-
-/* One that was closed: some programs write all that they have read at once. */
-struct watch_closed {
-	fuse_ino_t ino;
-	uint64_t id;	 /* as it was */
-	uint64_t closed; /* file_now() */
-	struct watch_who who;
-};
-
-#define WATCH_BUCKETS 64
-
-/* So many are remembered, for so long: nanoseconds. */
-#define WATCH_CLOSED	 16u
-#define WATCH_CLOSED_AGE 1000000000ull
-
-struct watch_sources {
-	pthread_mutex_t lock; /* guards all below and each source */
-	uint64_t last_id;
-	unsigned int count;
-	struct watch_source *buckets[WATCH_BUCKETS]; /* by process group */
-	struct watch_closed closed[WATCH_CLOSED];    /* a ring */
-	unsigned int n_closed;			     /* ever */
-};
-
-/* As many are looked at for one write, newest first. */
-#define WATCH_CANDIDATES 8
-
-struct watch_candidate {
-	struct file *file; /* with a reference, if asked for */
-	fuse_ino_t ino;	   /* of one that was closed, else 0 */
-	uint64_t id;
-	pid_t tid;
-};
-
-struct watch_ask {
-	bool take;   /* with references */
-	bool closed; /* those, too, that were closed just now */
-};
-
-void watch_sources_init(struct watch_sources *sources);
-void watch_sources_done(struct watch_sources *sources);
-struct watch_source *watch_source_add(struct watch_sources *sources,
-				      struct file *file,
-				      const struct watch_who *who);
-/* Is @tid of the process that thread @other is of, or below it? */
-bool watch_is_below(struct fs *fs, pid_t tid, pid_t other);
-/* Does anybody hold one, or has just closed it? */
-bool watch_sources_any(struct watch_sources *sources);
-/* Takes NULL. */
-void watch_source_remove(struct watch_sources *sources,
-			 struct watch_source *source);
-/*
- * Sources that @who may be copying, because a process of its process group and
- * user has them open: this one, an ancestor, or where requests are quick any,
- * as the other end of a pipe; or because its own process has just closed them.
- * What others have open it must not even be able to guess, by whether extents
- * are shared.  Return: how many, those that are still open first.
- */
-unsigned int watch_source_list(struct fs *fs, const struct watch_who *who,
-			       const struct watch_ask *ask,
-			       struct watch_candidate *ret_candidates);
-/* What is looked for in a source. */
-struct watch_quest {
-	pid_t tid, pgid; /* of who writes it */
-	int fd;		 /* the source */
-	uint32_t block;
-	const void *data;
-	size_t size;
-	uint64_t offset; /* in the destination */
-};
-
-/* In its beginning. */
-bool watch_source_find(struct fs *fs, const struct watch_candidate *candidate,
-		       const struct watch_quest *quest, int64_t *ret_shift);
-
-/*
- * In what was read of it last, by the writer or by who opened it, as the
- * positions of their descriptors say: a part of a file is copied, or its parts
- * go to files of their own.
- */
-bool watch_source_find_read(struct fs *fs,
-			    const struct watch_candidate *candidate,
-			    const struct watch_quest *quest,
-			    int64_t *ret_shift);
-
-/* ----------------------------------------------------------- watch_habit.c */
-
-/* What programs of one name did with the files that were watched. */
-struct watch_habit {
-	uint64_t key;	   /* of its name */
-	unsigned int skip; /* files that are not to be watched now */
-	unsigned int next; /* how many after the next that comes to nothing */
-};
-
-/* One program takes the place of another of the same slot. */
-#define WATCH_HABITS 256
-
-/* The program that a thread was found to run a moment ago. */
-struct watch_runner {
-	pid_t tid;
-	uint64_t key;
-	uint64_t until; /* file_now() */
-};
-
-#define WATCH_RUNNERS 64
-
-struct watch_habits {
-	pthread_mutex_t lock; /* guards all below */
-	struct watch_habit slots[WATCH_HABITS];
-	struct watch_runner runners[WATCH_RUNNERS];
-};
-
-void watch_habits_init(struct watch_habits *habits);
-void watch_habits_done(struct watch_habits *habits);
-/*
- * Asking for a thread's program costs more than all the rest, so the answer is
- * kept for 10 ms: who executes another program meanwhile is taken for the old
- * one.
- */
-bool watch_habit_find(struct watch_habits *habits, pid_t tid, uint64_t now,
-		      uint64_t *ret_key);
-void watch_habit_keep(struct watch_habits *habits, pid_t tid, uint64_t now,
-		      uint64_t key);
-/* May the next file be watched?  Each call is about one file. */
-bool watch_habit_allows(struct watch_habits *habits, uint64_t key);
-/* The same of programs that nothing is expected of until it was seen once. */
-bool watch_habit_expects(struct watch_habits *habits, uint64_t key);
-/* It was seen; of a program that is known already that says nothing new. */
-void watch_habit_begin(struct watch_habits *habits, uint64_t key);
-void watch_habit_learn(struct watch_habits *habits, uint64_t key, bool copies);
-
-/* ----------------------------------------------------------- watch_first.c */
-
-/*
- * A program may open the destination first.  No source says then that a copy is
- * coming, and the kernel cannot bring writes here later; so it is the next time
- * that it is seen: a program that has opened a source while an empty file of
- * its own was waiting is expected to do so again.
- */
-struct watch_first {
-	struct file *file; /* NULL: none */
-	struct watch_who who;
-	uint64_t habit;
-};
-
-/* The last ones that were opened. */
-#define WATCH_FIRSTS 16u
-
-struct watch_firsts {
-	pthread_mutex_t lock; /* guards all below */
-	struct watch_first slots[WATCH_FIRSTS];
-	unsigned int n; /* ever */
-};
-
-void watch_firsts_init(struct watch_firsts *firsts);
-void watch_firsts_done(struct watch_firsts *firsts);
-void watch_first_add(struct watch_firsts *firsts, struct file *file,
-		     const struct watch_who *who, uint64_t habit);
-/* Before @file goes. */
-void watch_first_remove(struct watch_firsts *firsts, const struct file *file);
-/*
- * Those that are empty, of whoever may know that @who opens a source; their
- * files may be gone.  Return: how many.
- */
-unsigned int watch_first_list(struct watch_firsts *firsts,
-			      const struct watch_who *who,
-			      struct watch_first *ret_firsts);
 
 /* ----------------------------------------------------------- watch_share.c */
 
@@ -457,7 +265,6 @@ int watch_state_new(struct fs *fs, struct watch_state **ret_watch);
 /* Before the tables of files and inodes go away; takes NULL. */
 void watch_state_stop(struct watch_state *watch);
 void watch_state_free(struct watch_state *watch); /* takes NULL */
-struct watch_sources *watch_sources(struct fs *fs);
 struct watch_gathers *watch_gathers(struct fs *fs);
 
 /* How a new handle is to be opened, as far as copies by hand are concerned. */
@@ -480,6 +287,7 @@ struct watch_wish watch_open(struct file *file,
 void watch_may_gather(struct file *file);
 /* At the end of a handle, with file->io. */
 void watch_close(struct file *file);
+
 /* ----------------------------------------------------------- watch_write.c */
 
 /* Instead of file_write(), for a handle with a stream. */

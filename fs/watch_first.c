@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-#include "watch.h"
+#include "watch_habit.h"
 
 void watch_firsts_init(struct watch_firsts *firsts)
 {

@@ -2,7 +2,7 @@
 /* Which programs are worth watching; no system calls. */
 #include <pthread.h>
 
-#include "watch.h"
+#include "watch_habit.h"
 
 /*
  * Watching costs a program that writes in small pieces, or that does not copy

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "proc.h"
-#include "watch.h"
+#include "watch_source.h"
 
 /* Bytes that a program may have read before it writes the first of them. */
 #define READ_AHEAD (256u << 10)

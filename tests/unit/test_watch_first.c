@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "watch.h"
+#include "watch_habit.h"
 
 static const struct watch_who me = { .tid = 5, .pgid = 5, .uid = 8, .gid = 9 };
 

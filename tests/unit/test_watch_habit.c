@@ -2,7 +2,7 @@
 /* Tests of fs/watch_habit.c: whose files are watched, and whose are not. */
 #include <criterion/criterion.h>
 
-#include "watch.h"
+#include "watch_habit.h"
 
 static unsigned int skipped(struct watch_habits *habits, uint64_t key)
 {
