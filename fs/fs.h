@@ -90,6 +90,7 @@ struct fs {
 	atomic_uint ruled_ops;	   /* bits 1 << enum fault_op, of the rules */
 	struct watch_state *watch; /* watch.c: copies by hand */
 	atomic_uint gathering;	   /* files with answered writes that wait */
+	atomic_uint settled;	   /* so many have ended that, ever */
 	double timeout; /* seconds that the kernel may cache names and attributes */
 	unsigned int dev_major,
 		dev_minor; /* of the mount itself; 0:0 unknown */

@@ -100,6 +100,7 @@ int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
 		 struct fuse_entry_param *ret_entry)
 {
 	/* Before it is looked at: what is settled meanwhile is not seen. */
+	unsigned int settled = atomic_load(&fs->settled);
 	bool gathering = atomic_load(&fs->gathering);
 	struct found found;
 	int err;
@@ -112,7 +113,8 @@ int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
 	found_done(&found);
 	if (!err && gathering) {
 		watch_settle(fs, ret_entry->ino);
-		look_again(fs, ret_entry);
+		if (atomic_load(&fs->settled) != settled)
+			look_again(fs, ret_entry);
 	}
 	return err;
 }

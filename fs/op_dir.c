@@ -128,12 +128,14 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	PIN_AUTO(to);
 	int err;
 
-	/* Filesystems write out what takes the place of something. */
-	watch_settle(fs, 0);
 	err = inode_pin(fs, parent, &from);
 	if (!err)
 		err = inode_pin(fs, newparent, &to);
 	if (!err) {
+		/* Filesystems write out what takes the place of something. */
+		watch_settle_name(fs, &from, name);
+		if (flags & RENAME_EXCHANGE)
+			watch_settle_name(fs, &to, newname);
 		if (!(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
 			inode_vanishing(fs, &to, newname);
 		err = syscall(SYS_renameat2, from.fd, name, to.fd, newname,

@@ -16,6 +16,9 @@ static inline void watch_settle(struct fs *fs, fuse_ino_t ino)
 	if (atomic_load(&fs->gathering))
 		watch_settle_some(fs, ino);
 }
+/* The same for what has this name. */
+void watch_settle_name(struct fs *fs, const struct pin *parent,
+		       const char *name);
 /*
  * What became of such writes to a handle: 0, or a negative errno, again and
  * again.  A child's close(2) must not be the only one to learn of it.

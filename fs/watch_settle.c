@@ -95,6 +95,7 @@ void watch_gathers_remove(struct watch_gathers *gathers,
 		gathers->streams[i] = NULL;
 		atomic_store(&gather_files(gathers->store)[i].fd, -1);
 	}
+	atomic_fetch_add(&gathers->fs->settled, 1);
 	atomic_fetch_sub(&gathers->fs->gathering, 1);
 	pthread_cond_broadcast(&gathers->gone);
 	pthread_mutex_unlock(&gathers->lock);
@@ -135,21 +136,26 @@ static bool gathers_for(const struct watch_stream *stream, fuse_ino_t ino)
 }
 
 /*
- * The file of one that gathers, with a reference; NULL: none there.  One that
- * is being closed settles by itself: @waits until it has.
+ * The file of the next one that gathers, from @next on, with a reference; NULL:
+ * there is none any more.  One that is being closed settles by itself: @waits
+ * until it has.
  */
-static struct file *list_file(struct watch_gathers *gathers, unsigned int i,
+static struct file *next_file(struct watch_gathers *gathers, unsigned int *next,
 			      fuse_ino_t ino, bool waits)
 {
 	struct file *file = NULL;
 
 	pthread_mutex_lock(&gathers->lock);
-	while (gathers_for(gathers->streams[i], ino)) {
-		if (handle_take(gathers->streams[i]->file))
-			file = gathers->streams[i]->file;
-		if (file || !waits)
-			break;
-		pthread_cond_wait(&gathers->gone, &gathers->lock);
+	while (*next < GATHER_SLOTS && !file) {
+		struct watch_stream *stream = gathers->streams[*next];
+
+		if (gathers_for(stream, ino) && handle_take(stream->file))
+			file = stream->file;
+		else if (waits && gathers_for(stream, ino)) {
+			pthread_cond_wait(&gathers->gone, &gathers->lock);
+			continue;
+		}
+		++*next;
 	}
 	pthread_mutex_unlock(&gathers->lock);
 	return file;
@@ -169,12 +175,10 @@ static void settle_file(struct file *file)
 void watch_settle_some(struct fs *fs, fuse_ino_t ino)
 {
 	struct watch_gathers *gathers = watch_gathers(fs);
+	unsigned int next = 0;
+	struct file *file;
 
-	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
-		struct file *file = list_file(gathers, i, ino, true);
-
-		if (!file)
-			continue;
+	while ((file = next_file(gathers, &next, ino, true))) {
 		settle_file(file);
 		handle_put(file);
 	}
@@ -198,13 +202,12 @@ int watch_error(struct file *file)
 /* Whoever has the lock looks for himself, sooner or later. */
 static void settle_due(struct watch_gathers *gathers)
 {
-	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
-		struct file *file = list_file(gathers, i, 0, false);
-		struct watch_stream *stream;
+	unsigned int next = 0;
+	struct file *file;
 
-		if (!file)
-			continue;
-		stream = file->io->stream;
+	while ((file = next_file(gathers, &next, 0, false))) {
+		struct watch_stream *stream = file->io->stream;
+
 		if (pthread_mutex_trylock(&stream->lock) == 0) {
 			watch_gather_settle_due(stream);
 			pthread_mutex_unlock(&stream->lock);
@@ -262,13 +265,11 @@ static void *look_after(void *arg)
 /* A part of each file in turn. */
 static bool share_some(struct watch_gathers *gathers)
 {
+	unsigned int next = 0;
 	bool shared = false;
+	struct file *file;
 
-	for (unsigned int i = 0; i < GATHER_SLOTS; i++) {
-		struct file *file = list_file(gathers, i, 0, false);
-
-		if (!file)
-			continue;
+	while ((file = next_file(gathers, &next, 0, false))) {
 		shared |= watch_gather_share(file->io->stream);
 		handle_put(file);
 	}

@@ -146,18 +146,19 @@ static unsigned int list_closed(const struct watch_sources *sources,
 	return count;
 }
 
-static unsigned int list_group(struct watch_sources *sources,
-			       const struct watch_who *who,
-			       const struct watch_ask *ask,
-			       struct watch_candidate *ret_list)
+/* With the lock; after the @count that are there. */
+static unsigned int list_open(struct watch_sources *sources,
+			      const struct watch_who *who,
+			      const struct watch_ask *ask, bool by_itself,
+			      struct watch_candidate *ret_list,
+			      unsigned int count)
 {
 	struct watch_source *source;
-	unsigned int count = 0;
 
-	pthread_mutex_lock(&sources->lock);
 	for (source = *bucket_of(sources, who->pgid);
 	     source && count < WATCH_CANDIDATES; source = source->next) {
-		if (!watch_may_know(who, &source->who) ||
+		if ((source->who.tid == who->tid) != by_itself ||
+		    !watch_may_know(who, &source->who) ||
 		    (ask->take && !handle_take(source->file)))
 			continue;
 		ret_list[count++] = (struct watch_candidate){
@@ -166,6 +167,20 @@ static unsigned int list_group(struct watch_sources *sources,
 			.tid = source->who.tid,
 		};
 	}
+	return count;
+}
+
+/* Its own ones come before those of others, of which there may be many. */
+static unsigned int list_group(struct watch_sources *sources,
+			       const struct watch_who *who,
+			       const struct watch_ask *ask,
+			       struct watch_candidate *ret_list)
+{
+	unsigned int count;
+
+	pthread_mutex_lock(&sources->lock);
+	count = list_open(sources, who, ask, true, ret_list, 0);
+	count = list_open(sources, who, ask, false, ret_list, count);
 	if (ask->closed)
 		count = list_closed(sources, who, ret_list, count);
 	pthread_mutex_unlock(&sources->lock);
