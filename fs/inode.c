@@ -101,7 +101,6 @@ int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
 {
 	/* Before it is looked at: what is settled meanwhile is not seen. */
 	unsigned int settled = atomic_load(&fs->settled);
-	bool gathering = atomic_load(&fs->gathering);
 	struct found found;
 	int err;
 
@@ -111,7 +110,7 @@ int inode_lookup(struct fs *fs, const struct pin *parent, const char *name,
 		return err;
 	err = enter(fs, parent, name, &found, ret_entry, NULL);
 	found_done(&found);
-	if (!err && gathering) {
+	if (!err) {
 		watch_settle(fs, ret_entry->ino);
 		if (atomic_load(&fs->settled) != settled)
 			look_again(fs, ret_entry);

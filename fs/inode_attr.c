@@ -3,11 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 
 #include "inode.h"
-#include "settle.h"
 
 int inode_getattr(struct fs *fs, const struct pin *pin, struct stat *ret_attr)
 {
@@ -55,32 +53,6 @@ void inode_tell(struct inode *inode, uint32_t nlink)
 {
 	inode->told = inode->type == S_IFDIR || nlink == 1 ? told_now() : 0;
 	inode->opened = inode->files;
-}
-
-/* Which life of a number it is takes longer to find out: then all of them. */
-void watch_settle_name(struct fs *fs, const struct pin *parent,
-		       const char *name)
-{
-	struct inode_table *table = fs->inodes;
-	const struct inode *inode, *other;
-	fuse_ino_t nodeid = 0;
-	struct statx stx;
-	uint64_t dev;
-
-	if (!atomic_load(&fs->gathering) ||
-	    statx(parent->fd, name, AT_SYMLINK_NOFOLLOW, STATX_INO, &stx) < 0)
-		return;
-	dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
-	pthread_mutex_lock(&table->lock);
-	inode = table_find_number(table, dev, stx.stx_ino);
-	other = inode ? inode->key_next : NULL;
-	while (other && (other->ino != stx.stx_ino || other->dev != dev))
-		other = other->key_next;
-	if (inode && !other)
-		nodeid = inode_nodeid(inode);
-	table_unlock(table);
-	if (inode)
-		watch_settle(fs, nodeid);
 }
 
 bool inode_is_told(struct fs *fs, uint64_t dev, uint64_t ino, mode_t type)

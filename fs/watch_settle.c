@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Who gathers, and the threads that put it into the files. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -130,9 +133,23 @@ void watch_gathers_wake(struct watch_gathers *gathers)
 	pthread_mutex_unlock(&gathers->lock);
 }
 
-static bool gathers_for(const struct watch_stream *stream, fuse_ino_t ino)
+/* Whose writes; 0 stands for anything. */
+struct whose {
+	fuse_ino_t nodeid;
+	uint64_t dev, ino; /* the backing's */
+};
+
+static const struct whose anybodys;
+
+static bool gathers_for(const struct watch_stream *stream,
+			const struct whose *whose)
 {
-	return stream && (!ino || inode_nodeid(stream->file->inode) == ino);
+	const struct inode *inode = stream ? stream->file->inode : NULL;
+
+	return inode &&
+	       (!whose->nodeid || inode_nodeid(inode) == whose->nodeid) &&
+	       (!whose->ino || (inode_ino(inode) == whose->ino &&
+				inode_dev(inode) == whose->dev));
 }
 
 /*
@@ -141,7 +158,7 @@ static bool gathers_for(const struct watch_stream *stream, fuse_ino_t ino)
  * until it has.
  */
 static struct file *next_file(struct watch_gathers *gathers, unsigned int *next,
-			      fuse_ino_t ino, bool waits)
+			      const struct whose *whose, bool waits)
 {
 	struct file *file = NULL;
 
@@ -149,9 +166,9 @@ static struct file *next_file(struct watch_gathers *gathers, unsigned int *next,
 	while (*next < GATHER_SLOTS && !file) {
 		struct watch_stream *stream = gathers->streams[*next];
 
-		if (gathers_for(stream, ino) && handle_take(stream->file))
+		if (gathers_for(stream, whose) && handle_take(stream->file))
 			file = stream->file;
-		else if (waits && gathers_for(stream, ino)) {
+		else if (waits && gathers_for(stream, whose)) {
 			pthread_cond_wait(&gathers->gone, &gathers->lock);
 			continue;
 		}
@@ -172,16 +189,37 @@ static void settle_file(struct file *file)
 	pthread_mutex_unlock(&stream->lock);
 }
 
-void watch_settle_some(struct fs *fs, fuse_ino_t ino)
+static void settle_for(struct fs *fs, const struct whose *whose)
 {
 	struct watch_gathers *gathers = watch_gathers(fs);
 	unsigned int next = 0;
 	struct file *file;
 
-	while ((file = next_file(gathers, &next, ino, true))) {
+	while ((file = next_file(gathers, &next, whose, true))) {
 		settle_file(file);
 		handle_put(file);
 	}
+}
+
+void watch_settle_some(struct fs *fs, fuse_ino_t ino)
+{
+	settle_for(fs, &(struct whose){ .nodeid = ino });
+}
+
+void watch_settle_name(struct fs *fs, const struct pin *parent,
+		       const char *name)
+{
+	struct whose whose;
+	struct statx stx;
+
+	if (!atomic_load(&fs->gathering) ||
+	    statx(parent->fd, name, AT_SYMLINK_NOFOLLOW, STATX_INO, &stx) < 0)
+		return;
+	whose = (struct whose){
+		.dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
+		.ino = stx.stx_ino,
+	};
+	settle_for(fs, &whose);
 }
 
 int watch_error(struct file *file)
@@ -205,7 +243,7 @@ static void settle_due(struct watch_gathers *gathers)
 	unsigned int next = 0;
 	struct file *file;
 
-	while ((file = next_file(gathers, &next, 0, false))) {
+	while ((file = next_file(gathers, &next, &anybodys, false))) {
 		struct watch_stream *stream = file->io->stream;
 
 		if (pthread_mutex_trylock(&stream->lock) == 0) {
@@ -269,7 +307,7 @@ static bool share_some(struct watch_gathers *gathers)
 	bool shared = false;
 	struct file *file;
 
-	while ((file = next_file(gathers, &next, 0, false))) {
+	while ((file = next_file(gathers, &next, &anybodys, false))) {
 		shared |= watch_gather_share(file->io->stream);
 		handle_put(file);
 	}
