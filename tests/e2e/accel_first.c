@@ -77,15 +77,16 @@ static void append(const char *path, int dst)
 /* The kernel does not wait for a release, but the daemon learns from it. */
 static void close_it(const struct place *place, int dst)
 {
+	long long end = process_now_ms() + 10000;
 	struct offlay_ioc_stats stats;
-	int ms = 0;
 
 	cr_assert_eq(close(dst), 0);
 	do {
 		process_sleep_ms(1);
 		accel_counters(&place->mount, &stats);
 		/* The one is what is asked. */
-	} while (stats.gauges[OFFLAY_GAUGE_OPEN_FILES] > 1 && ms++ < 10000);
+	} while (stats.gauges[OFFLAY_GAUGE_OPEN_FILES] > 1 &&
+		 process_now_ms() < end);
 	cr_assert_eq(stats.gauges[OFFLAY_GAUGE_OPEN_FILES], 1);
 }
 
